@@ -1,0 +1,1 @@
+"""Chooses how much of what, and feeds it to a trainer."""

@@ -1,0 +1,1 @@
+"""Moves documents through phases of work units; knows no particular stage."""

@@ -1,0 +1,251 @@
+"""What a stage is: a frozen, keyword-only dataclass of settings whose `open()` gives its worker.
+
+The settings are cheap, hashable and picklable; the worker holds what was loaded (models, word lists) and has
+the one pure batch method of its kind. Same batch in, same out: no clock, no global, no I/O in the method.
+Splitting or reordering a batch changes nothing. The protocols below are all that `pipeline/` knows of stages.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+
+import pyarrow as pa
+
+from corpusmill.pipeline.document import Batch
+
+T = TypeVar("T")
+
+Kind = Literal["read", "expand", "extract", "change", "measure", "gather", "datatrove"]
+
+
+class Stage(Protocol):
+    """Settings of one stage. Class variables say what it is, fields are what a recipe may set."""
+
+    name: ClassVar[str]  # its short name in recipes; columns begin with it
+    kind: ClassVar[Kind]
+    depends: ClassVar[tuple[str, ...]]  # distributions whose versions change its results
+    extra: ClassVar[str | None]  # the optional dependency group that it needs
+
+    def adds(self) -> dict[str, pa.DataType]:
+        """Columns that it measures, with their types."""
+
+    def reads(self) -> tuple[str, ...]:
+        """Measured columns of earlier stages that it (not its rules) needs."""
+
+    def rules(self) -> tuple["Rule", ...]:
+        """What it drops, decided from measured columns alone."""
+
+    def files(self) -> tuple[Path, ...]:
+        """Models and lists that it loads; their content is part of its key."""
+
+    def open(self) -> Any:
+        """The worker; may take seconds, is done once per process."""
+
+
+class StageSettings:
+    """Defaults for the parts of `Stage` that most stages leave empty. Inherit it and add @dataclass."""
+
+    depends: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str | None] = None
+
+    def adds(self) -> dict[str, pa.DataType]:
+        return {}
+
+    def reads(self) -> tuple[str, ...]:
+        return ()
+
+    def rules(self) -> tuple["Rule", ...]:
+        return ()
+
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+
+def threshold(default: T) -> T:
+    """A dataclass field that only rules read: changing it repeats decisions, never measures."""
+    made: T = field(default=default, metadata={"threshold": True})
+    return made
+
+
+def measure_settings(stage: Stage) -> dict[str, Any]:
+    """The settings that change what the stage measures or writes: all but its thresholds."""
+    fields = dataclasses.fields(stage)  # type: ignore[arg-type]  # every Stage is a dataclass
+    return {f.name: getattr(stage, f.name) for f in fields if not f.metadata.get("threshold")}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Drops a document when `value op limit` holds. NULL never fires; it is counted as not measured.
+
+    `value` names one column, or two: numerator and denominator, divided in float64 (a denominator of 0 is
+    NULL). `when`, instead of all three, is a checked SQL expression over columns (see decide/expressions.py).
+    The name reads true of the document that it catches: `gopher.too_few_words`.
+    """
+
+    name: str
+    value: tuple[str, ...] = ()
+    op: Literal["<", "<=", ">", ">=", "=", "!=", "not in", "in"] = ">"
+    limit: float | str | tuple[str, ...] = 0.0
+    when: str | None = None
+    columns: tuple[str, ...] = ()  # what `when` reads
+
+    def needs(self) -> tuple[str, ...]:
+        """The columns that must have been measured."""
+        return self.columns if self.when is not None else self.value
+
+
+class Scratch:
+    """What the measures of one batch share, such as a Layout per segmenter: made at most once, never stored."""
+
+    def __init__(self) -> None:
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The value of `make()`, called only for the first request of `key`."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: T = self._made[key]
+        return made
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A record that became no document: `failed` with a reason, or dropped by a reader's `rule`.
+
+    `record` is the record's number in the file from 0, or its id; `detail` says more to a person.
+    """
+
+    file: str
+    record: str
+    reason: str
+    detail: str = ""
+    failed: bool = True
+
+
+FAILED_REASONS = (
+    "truncated_input",  # one per file; the records before it are kept
+    "invalid_utf8",
+    "malformed_record",
+    "missing_field",
+    "null_text",
+    "empty_document",
+    "record_too_large",
+    "extract_failed",
+    "extract_timeout",
+    "unsupported_format",
+    "unknown_charset",
+    "step_failed",
+)
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One outside file: where it is, and its name under its input root (which is what ids and keys use)."""
+
+    path: str  # local path or URL for fsspec
+    name: str  # relative to the input root, with forward slashes
+
+
+class Opener(Protocol):
+    def __call__(self, file: InputFile) -> BinaryIO:
+        """The file's raw bytes, buffered, counted for progress."""
+
+
+@dataclass(frozen=True)
+class ReadContext:
+    """What a reader is given beside the file."""
+
+    open: Opener
+    refuse: Callable[[Refusal], None]  # counts a record that became no document
+    max_document_bytes: int  # larger records are refused as record_too_large, read over in bounded memory
+
+
+class ReadWorker(Protocol):
+    def read(self, file: InputFile, context: ReadContext) -> Iterator[Batch]:
+        """The file's records in order, as batches of RAW_SCHEMA of about BATCH_BYTES; never raises on bad data."""
+
+
+class ExtractWorker(Protocol):
+    def extract(self, batch: Batch) -> tuple[pa.Array, pa.Array]:
+        """`content` of RAW_SCHEMA to (text large_string, failed reason string); exactly one is not null per row."""
+
+
+class ChangeWorker(Protocol):
+    def change(self, batch: Batch) -> tuple[Batch, dict[str, pa.Array]]:
+        """The same rows with changed columns, and the measured columns of `adds` (what was changed, how often)."""
+
+
+class MeasureWorker(Protocol):
+    def measure(self, batch: Batch, scratch: Scratch) -> dict[str, pa.Array]:
+        """One array of `batch.num_rows` for every column of `adds`. Undefined is null, never NaN."""
+
+
+class ExpandWorker(Protocol):
+    def expand(self, batch: Batch) -> tuple[Batch, pa.Array]:
+        """New rows, with for each the index (int64, ascending) of the row of `batch` that it came from."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One step of a gather. The worker's method of the same name does it, once per unit.
+
+    over="parts":  a unit per documents part. The method gets `PartView` and, from each round in `reads`, the
+                   rows whose `key` lies in this part's range of `row`s.
+    over="ranges": a unit per range of keys (as many as memory asks for). It gets, from each round in `reads`,
+                   the rows whose `key` lies in the range, sorted by key.
+    over="whole":  one unit, all rows.
+    The method gives one table, or an iterator of tables, with a uint64 column `key`: a uniform hash for a
+    round that `ranges` reads, a `row` for one that `parts` reads. They are sorted by key when stored.
+    The last round is over parts and gives DECISION_SCHEMA (plus columns of `adds`), a line per given row.
+    """
+
+    name: str
+    over: Literal["parts", "ranges", "whole"]
+    reads: tuple[str, ...] = ()
+    text: bool = False  # the part view has `text`; without it only `row`, `id`, `source`, `num_bytes` and measures
+    evidence: bool = False  # also kept for people, under evidence/<gather>/, with the key column
+
+
+DECISION_SCHEMA = pa.schema(
+    [
+        ("row", pa.uint64()),
+        ("keep", pa.bool_()),
+        ("rule", pa.string()),  # null when kept
+        ("value", pa.string()),  # JSON scalar
+        ("threshold", pa.string()),  # JSON scalar
+        ("winner", pa.uint64()),  # row of the document that stays instead; null without one
+        ("weight", pa.float32()),  # repetition weight; null is 1
+        ("group", pa.uint64()),  # documents that must not be split between train and held out; null is alone
+        ("cut", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("how", pa.string())]))),
+    ]
+)
+"""What a gather decides: one line for every row that reached it, in the part's order. `cut` spans are bytes of
+the UTF-8 text, sorted, not overlapping; `how` is cut, mask or mark."""
+
+
+@dataclass(frozen=True)
+class PartView:
+    """The documents of one part that earlier rules and gathers kept, in order, as batches.
+
+    Columns: row, id, source, url, lang, num_bytes, every measured column that the stage `reads()`, and `text`
+    where the round asks for it. `batches` may be iterated once.
+    """
+
+    name: str
+    batches: Iterable[Batch]
+    first_row: int  # the part's rows are in [first_row, first_row + 2**ROW_BITS)
+
+
+class Gather(Stage, Protocol):
+    def rounds(self) -> tuple[Round, ...]:
+        """Its rounds, in order; the last one decides."""
+
+
+@runtime_checkable
+class DatatroveStep(Protocol):
+    """A stage whose worker is a datatrove pipeline step, run as one generator per unit."""
+
+    def step(self) -> Any:
+        """A new, unused datatrove PipelineStep."""

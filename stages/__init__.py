@@ -1,0 +1,1 @@
+"""Changes, measures and gathers documents, and turns what is left into token shards."""
