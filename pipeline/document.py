@@ -6,7 +6,7 @@ No Python object per document on the hot path: kernels work on the UTF-8 buffer 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,30 +19,34 @@ ROW_BITS = 24
 """Low bits of `row` that count rows in a part; the high 40 bits are the part's number."""
 
 Batch = pa.RecordBatch
+Column: TypeAlias = "pa.Array[Any]"
+"""One column of a batch."""
 
-DOCUMENT_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),  # stable: <source>/<record id>, or <source>/<path under its root>#<record>
-        ("row", pa.uint64()),  # part number << ROW_BITS | row in part; what gathers join on, never the id
-        ("text", pa.large_string()),  # null where an early rule dropped the document and its text was not kept
-        ("source", pa.string()),  # the recipe's key: the name mixtures use
-        ("url", pa.string()),  # null where unknown
-        ("lang", pa.string()),  # as the record says, null where unknown; a language stage overrides it
-        ("meta", pa.string()),  # JSON of everything else that the record said, licence included
-    ]
+
+def schema_of(**columns: pa.DataType) -> pa.Schema:
+    """An Arrow schema, a keyword per column."""
+    return pa.schema(list(columns.items()))
+
+
+DOCUMENT_SCHEMA = schema_of(
+    id=pa.string(),  # stable: <source>/<record id>, or <source>/<path under its root>#<record>
+    row=pa.uint64(),  # part number << ROW_BITS | row in part; what gathers join on, never the id
+    text=pa.large_string(),  # null where an early rule dropped the document and its text was not kept
+    source=pa.string(),  # the recipe's key: the name mixtures use
+    url=pa.string(),  # null where unknown
+    lang=pa.string(),  # as the record says, null where unknown; a language stage overrides it
+    meta=pa.string(),  # JSON of everything else that the record said, licence included
 )
 """Columns of `documents/` and of every batch after extraction."""
 
-RAW_SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.large_string()),  # null where the text is still to be extracted
-        ("content", pa.large_binary()),  # null where the reader gives text
-        ("content_type", pa.string()),  # MIME type with charset as the record states it; null with text
-        ("url", pa.string()),
-        ("lang", pa.string()),
-        ("meta", pa.string()),
-    ]
+RAW_SCHEMA = schema_of(
+    id=pa.string(),
+    text=pa.large_string(),  # null where the text is still to be extracted
+    content=pa.large_binary(),  # null where the reader gives text
+    content_type=pa.string(),  # MIME type with charset as the record states it; null with text
+    url=pa.string(),
+    lang=pa.string(),
+    meta=pa.string(),
 )
 """Columns of the batches that readers give. Readers know no source and no row: the phase adds them."""
 
@@ -83,21 +87,25 @@ class RawBatch:
         return pa.RecordBatch.from_arrays(arrays, schema=RAW_SCHEMA)
 
 
-def text_buffers(text: pa.Array) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def text_buffers(text: Column) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """The UTF-8 bytes [num_bytes] and offsets [rows + 1] of a large_string array, zero-copy.
 
     The offsets index the bytes directly, also when the array is a slice: the first one need not be 0.
     A null document has equal offsets, as an empty one.
     """
     _, offsets_buffer, data_buffer = text.buffers()
-    offsets = np.frombuffer(offsets_buffer, dtype=np.int64)[text.offset : text.offset + len(text) + 1]
+    offsets = np.frombuffer(cast("Any", offsets_buffer), dtype=np.int64)[text.offset : text.offset + len(text) + 1]
     if len(text) == 0:
         offsets = np.zeros(1, dtype=np.int64)
-    data = np.frombuffer(data_buffer, dtype=np.uint8) if data_buffer is not None else np.zeros(0, dtype=np.uint8)
+    data = (
+        np.frombuffer(cast("Any", data_buffer), dtype=np.uint8)
+        if data_buffer is not None
+        else np.zeros(0, dtype=np.uint8)
+    )
     return data, offsets
 
 
-def with_column(batch: Batch, name: str, values: pa.Array) -> Batch:
+def with_column(batch: Batch, name: str, values: Column) -> Batch:
     """`batch` with one column replaced, or added at the end."""
     index = batch.schema.get_field_index(name)
     if index < 0:
@@ -107,7 +115,7 @@ def with_column(batch: Batch, name: str, values: pa.Array) -> Batch:
 
 def split_batch(batch: Batch, max_bytes: int = BATCH_BYTES) -> Iterator[Batch]:
     """Slices of `batch`, each at most `max_bytes` of text or one document, in order."""
-    _, offsets = text_buffers(cast("pa.Array", batch.column("text")))
+    _, offsets = text_buffers(batch.column("text"))
     start = 0
     while start < batch.num_rows:
         stop = int(np.searchsorted(offsets, offsets[start] + max_bytes, side="right")) - 1

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, runtime_
 
 import pyarrow as pa
 
-from corpusmill.pipeline.document import Batch
+from corpusmill.pipeline.document import Batch, Column, schema_of
 
 T = TypeVar("T")
 
@@ -168,22 +168,22 @@ class ReadWorker(Protocol):
 
 
 class ExtractWorker(Protocol):
-    def extract(self, batch: Batch) -> tuple[pa.Array, pa.Array]:
+    def extract(self, batch: Batch) -> tuple[Column, Column]:
         """`content` of RAW_SCHEMA to (text large_string, failed reason string); exactly one is not null per row."""
 
 
 class ChangeWorker(Protocol):
-    def change(self, batch: Batch) -> tuple[Batch, dict[str, pa.Array]]:
+    def change(self, batch: Batch) -> tuple[Batch, dict[str, Column]]:
         """The same rows with changed columns, and the measured columns of `adds` (what was changed, how often)."""
 
 
 class MeasureWorker(Protocol):
-    def measure(self, batch: Batch, scratch: Scratch) -> dict[str, pa.Array]:
+    def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         """One array of `batch.num_rows` for every column of `adds`. Undefined is null, never NaN."""
 
 
 class ExpandWorker(Protocol):
-    def expand(self, batch: Batch) -> tuple[Batch, pa.Array]:
+    def expand(self, batch: Batch) -> tuple[Batch, Column]:
         """New rows, with for each the index (int64, ascending) of the row of `batch` that it came from."""
 
 
@@ -208,18 +208,18 @@ class Round:
     evidence: bool = False  # also kept for people, under evidence/<gather>/, with the key column
 
 
-DECISION_SCHEMA = pa.schema(
-    [
-        ("row", pa.uint64()),
-        ("keep", pa.bool_()),
-        ("rule", pa.string()),  # null when kept
-        ("value", pa.string()),  # JSON scalar
-        ("threshold", pa.string()),  # JSON scalar
-        ("winner", pa.uint64()),  # row of the document that stays instead; null without one
-        ("weight", pa.float32()),  # repetition weight; null is 1
-        ("group", pa.uint64()),  # documents that must not be split between train and held out; null is alone
-        ("cut", pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("how", pa.string())]))),
-    ]
+SPANS: pa.DataType = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("how", pa.string())]))
+
+DECISION_SCHEMA = schema_of(
+    row=pa.uint64(),
+    keep=pa.bool_(),
+    rule=pa.string(),  # null when kept
+    value=pa.string(),  # JSON scalar
+    threshold=pa.string(),  # JSON scalar
+    winner=pa.uint64(),  # row of the document that stays instead; null without one
+    weight=pa.float32(),  # repetition weight; null is 1
+    group=pa.uint64(),  # documents that must not be split between train and held out; null is alone
+    cut=SPANS,
 )
 """What a gather decides: one line for every row that reached it, in the part's order. `cut` spans are bytes of
 the UTF-8 text, sorted, not overlapping; `how` is cut, mask or mark."""
