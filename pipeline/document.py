@@ -94,14 +94,14 @@ def text_buffers(text: Column) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.in
     A null document has equal offsets, as an empty one.
     """
     _, offsets_buffer, data_buffer = text.buffers()
-    offsets = np.frombuffer(cast("Any", offsets_buffer), dtype=np.int64)[text.offset : text.offset + len(text) + 1]
     if len(text) == 0:
         offsets = np.zeros(1, dtype=np.int64)
-    data = (
-        np.frombuffer(cast("Any", data_buffer), dtype=np.uint8)
-        if data_buffer is not None
-        else np.zeros(0, dtype=np.uint8)
-    )
+    else:
+        every_offset = np.frombuffer(cast("Any", offsets_buffer), dtype=np.int64)
+        offsets = every_offset[text.offset : text.offset + len(text) + 1]
+    data = np.frombuffer(cast("Any", data_buffer) if data_buffer is not None else b"", dtype=np.uint8)
+    data.setflags(write=False)  # Numba compiles for writable and read-only arrays apart: one kind, one compilation
+    offsets.setflags(write=False)
     return data, offsets
 
 
