@@ -1,6 +1,6 @@
 """Arrow columns to numpy and back: the few moves that phases and stages share, with their types."""
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,3 +50,16 @@ def concat_batches(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.Recor
         return batches[0]
     table = pa.Table.from_batches(batches, schema=schema)
     return pa.RecordBatch.from_arrays([one_chunk(table, name) for name in schema.names], schema=schema)
+
+
+Rows = TypeVar("Rows", pa.RecordBatch, pa.Table)
+
+
+def take_rows(batch: Rows, rows: npt.NDArray[Any]) -> Rows:
+    """The rows at these positions."""
+    return batch.take(cast("Any", pa.array(rows)))
+
+
+def nulls(count: int, kind: pa.DataType) -> Column:
+    """A column without values."""
+    return cast("Column", cast("Any", pa).nulls(count, kind))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.pipeline.columns import flags, lengths, one_chunk, take
+from corpusmill.pipeline.columns import flags, lengths, nulls, one_chunk, take
 from corpusmill.pipeline.document import ROW_BITS, Column, text_buffers, with_column
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.phases import receipts_of
@@ -104,7 +104,7 @@ def read_verdict(run: RunFolder, part: PartRef) -> Verdict:
     """Fold the part's decision files."""
     num_rows = part.measures.num_rows
     kept = np.ones(num_rows, dtype=np.bool_)
-    group: Column = pa.nulls(num_rows, pa.uint64())
+    group: Column = nulls(num_rows, pa.uint64())
     cuts: list[tuple[npt.NDArray[np.int64], Column]] = []
     columns: dict[str, Column] = {}
     for file in part.decisions:

@@ -70,9 +70,10 @@ def threshold(default: T) -> T:
 
 
 def measure_settings(stage: Stage) -> dict[str, Any]:
-    """The settings that change what the stage measures or writes: all but its thresholds."""
+    """The settings that change what the stage measures or writes: for a measure or change all but its thresholds."""
     fields = dataclasses.fields(stage)  # type: ignore[arg-type]  # every Stage is a dataclass
-    return {f.name: getattr(stage, f.name) for f in fields if not f.metadata.get("threshold")}
+    ruled = stage.kind in ("measure", "change")
+    return {f.name: getattr(stage, f.name) for f in fields if not (ruled and f.metadata.get("threshold"))}
 
 
 @dataclass(frozen=True)

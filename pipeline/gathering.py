@@ -1,0 +1,176 @@
+"""The rounds of a gather as phases: over parts, over ranges of keys, or whole.
+
+The number of key ranges follows from the bytes that the round reads and the recipe's `gather_memory`, so a unit's
+memory is bounded whatever the corpus is. It never follows from the number of workers.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from corpusmill.pipeline.columns import flags, integers, nulls, one_chunk, take
+from corpusmill.pipeline.document import ROW_BITS
+from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.fingerprint import code_hash, stage_fingerprint
+from corpusmill.pipeline.opened import opened
+from corpusmill.pipeline.parts import PartRef, part_inputs, parts_after, read_part, read_verdict
+from corpusmill.pipeline.phases import Desk, Unit, receipts_of
+from corpusmill.pipeline.receipts import Books, OutputFile
+from corpusmill.pipeline.recipe import StageEntry
+from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.shuffle import key_ranges, read_range, write_runs
+from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round
+
+EXPANSION = 4
+"""Memory that rows need in a reduce unit, per stored (zstd) byte."""
+
+
+@dataclass(frozen=True)
+class GatherPhase:
+    """One round of a gather."""
+
+    entry: StageEntry
+    round: Round
+    earlier: tuple[str, ...]  # deciding phases before this gather
+    memory: int  # bytes for a unit over ranges
+    last: bool  # this round decides
+
+    @property
+    def name(self) -> str:
+        return f"{self.entry.label}/{self.round.name}"
+
+    def fingerprint(self) -> Any:
+        return {
+            "code": code_hash("corpusmill.pipeline.gathering"),
+            "stage": stage_fingerprint(self.entry.stage),
+            "only": self.entry.only,
+        }
+
+    def units(self, run: RunFolder) -> list[Unit]:
+        inputs = tuple(
+            (f"{name}/{receipt.unit}", receipt.require("rows"))
+            for name in self.round.reads
+            for receipt in receipts_of(run, f"{self.entry.label}/{name}")
+        )
+        identity = tuple((name, file.checksum) for name, file in inputs)
+        if self.round.over == "parts":
+            return [
+                Unit(
+                    name=part.name,
+                    source=part.source,
+                    inputs=(*part_inputs(part, text=self.round.text), *identity),
+                    spec=(part, inputs),
+                    num_bytes=part.num_bytes,
+                )
+                for part in parts_after(run, self.earlier)
+                if self.entry.applies_to(part.source)
+            ]
+        num_bytes = sum(file.num_bytes for _, file in inputs)
+        count = 1 if self.round.over == "whole" else max(1, -(-num_bytes * EXPANSION // self.memory))
+        return [
+            Unit(
+                name=f"range-{index:05d}-of-{count:05d}" if self.round.over == "ranges" else "whole",
+                inputs=identity,
+                settings=[start, stop],
+                spec=((start, stop), inputs),
+                num_bytes=num_bytes // count,
+            )
+            for index, (start, stop) in enumerate(key_ranges(count))
+        ]
+
+    def work(self, unit: Unit, desk: Desk) -> Books:
+        place, inputs = unit.spec
+        method = getattr(opened(self.entry.stage), self.round.name)
+        if self.round.over != "parts":
+            tables = _tables(method(self._rows(desk.run, inputs, *place)))
+            self._write_rows(desk, unit, tables)
+            return Books()
+        part: PartRef = place
+        view = PartView(
+            name=part.name,
+            batches=read_part(desk.run, part, self.entry.stage.reads(), text=self.round.text),
+            first_row=part.first_row,
+        )
+        rows = self._rows(desk.run, inputs, part.first_row, part.first_row + (1 << ROW_BITS))
+        tables = _tables(method(view, rows))
+        if self.last:
+            return self._write_decisions(desk, part, pa.concat_tables(tables))
+        self._write_rows(desk, unit, tables)
+        return Books()
+
+    def _rows(
+        self, run: RunFolder, inputs: tuple[tuple[str, OutputFile], ...], start: int, stop: int
+    ) -> dict[str, pa.Table]:
+        """The rows of each earlier round that lie in this unit's range of keys."""
+        found: dict[str, pa.Table] = {}
+        for name in self.round.reads:
+            paths = [file.path for unit, file in inputs if unit.startswith(f"{name}/")]
+            table = read_range(run, paths, start, stop)
+            if table is not None:
+                found[name] = table
+        return found
+
+    def _write_rows(self, desk: Desk, unit: Unit, tables: Iterator[pa.Table]) -> None:
+        first = next(tables, None)
+        if first is None:
+            raise CorpusmillError(f"{self.name}: gave no table; give an empty one where there are no rows")
+        kept = [first] if self.round.evidence else []
+        folder = f"{self.entry.label}/{self.round.name}"
+        with desk.parquet("rows", f"shuffle/{folder}/{unit.name}.parquet", first.schema) as output:
+            write_runs(output, [first])
+            for table in tables:
+                write_runs(output, [table])
+                kept += [table] if self.round.evidence else []
+        if self.round.evidence:
+            with desk.parquet("evidence", f"evidence/{folder}/{unit.name}.parquet", first.schema) as output:
+                for table in kept:
+                    output.write(table)
+
+    def _write_decisions(self, desk: Desk, part: PartRef, decided: pa.Table) -> Books:
+        """Spread the decisions on kept rows over all rows of the part, and account for them."""
+        verdict = read_verdict(desk.run, part)
+        measures = desk.run.read_table(part.measures.path, ["row", "num_bytes"])
+        rows = np.flatnonzero(verdict.kept)
+        numbers = integers(one_chunk(measures, "row"), np.uint64)
+        if not np.array_equal(integers(one_chunk(decided, "row"), np.uint64), numbers[rows]):
+            raise CorpusmillError(f"{self.name}: decisions on {part.name} are not one per kept document, in order")
+        keep = flags(one_chunk(decided, "keep"), null=True)
+        sizes = integers(one_chunk(measures, "num_bytes"))[rows]
+        books = Books(
+            documents_in=len(rows),
+            documents_kept=int(keep.sum()),
+            bytes_in=int(sizes.sum()),
+            bytes_kept=int(sizes[keep].sum()),
+        )
+        dropped_rules = take(one_chunk(decided, "rule"), np.flatnonzero(~keep)).to_pylist()
+        for rule in dropped_rules:
+            books.dropped[str(rule)] += 1
+        place = np.full(measures.num_rows, -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        added = self.entry.adds()
+        schema = pa.schema([*DECISION_SCHEMA, *added.items()])
+        columns = self.entry.renamed({name: one_chunk(decided, name) for name in decided.column_names})
+        made = {
+            name: take(columns[name], place) if name in columns else nulls(measures.num_rows, schema.field(name).type)
+            for name in schema.names
+        }
+        made["row"] = one_chunk(measures, "row")
+        with desk.parquet("decisions", f"decisions/{self.entry.label}/{part.name}.parquet", schema) as output:
+            output.write(pa.Table.from_pydict(made, schema=schema))
+        return books
+
+
+def _tables(made: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
+    return iter([made]) if isinstance(made, pa.Table) else iter(made)
+
+
+def gather_phases(entry: StageEntry, earlier: tuple[str, ...], memory: int) -> list[GatherPhase]:
+    """The phases of one gather; the name of the last one is what later phases list as deciding."""
+    gather: Any = entry.stage
+    rounds: tuple[Round, ...] = gather.rounds()
+    return [
+        GatherPhase(entry, each, earlier, memory, last=index == len(rounds) - 1) for index, each in enumerate(rounds)
+    ]

@@ -1,0 +1,68 @@
+"""Rows on their way between the rounds of a gather: sorted by a uint64 key, read back by range of keys.
+
+A file holds sorted runs as row groups; Parquet's statistics say which of them a range of keys needs.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpusmill.pipeline.columns import integers, one_chunk, take_rows
+from corpusmill.pipeline.phases import TableOutput
+from corpusmill.pipeline.run_folder import RunFolder
+
+KEYS = 1 << 64
+ROW_GROUP_ROWS = 1 << 16
+
+
+def sorted_by_key(table: pa.Table) -> pa.Table:
+    """The rows by key; rows of equal key stay in their order."""
+    keys = integers(one_chunk(table, "key"), np.uint64)
+    if len(keys) < 2 or bool((keys[1:] >= keys[:-1]).all()):
+        return table
+    return take_rows(table, np.argsort(keys, kind="stable"))
+
+
+def write_runs(output: TableOutput, tables: Iterable[pa.Table]) -> None:
+    """Append each table as a sorted run."""
+    for table in tables:
+        output.write(sorted_by_key(table))
+
+
+def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> pa.Table | None:
+    """The rows of all files with start <= key < stop, sorted by key, ties in the order of files and runs.
+
+    None when the files name no schema, that is when there are no files.
+    """
+    found, schema = [], None
+    for path in paths:
+        with run.parquet(path) as file:
+            schema = schema or file.schema_arrow
+            found += list(_file_range(file, start, stop))
+    if schema is None:
+        return None
+    return sorted_by_key(pa.concat_tables(found).combine_chunks() if found else schema.empty_table())
+
+
+def _file_range(file: pq.ParquetFile, start: int, stop: int) -> Iterator[pa.Table]:
+    key = file.schema_arrow.get_field_index("key")
+    for index in range(file.num_row_groups):
+        statistics: Any = file.metadata.row_group(index).column(key).statistics
+        if statistics is not None and (int(statistics.max) < start or int(statistics.min) >= stop):
+            continue
+        table = file.read_row_group(index, use_threads=False)
+        keys = integers(one_chunk(table, "key"), np.uint64)
+        first = int(np.searchsorted(keys, np.uint64(start)))
+        last = len(keys) if stop >= KEYS else int(np.searchsorted(keys, np.uint64(stop)))
+        if last > first:
+            yield table.slice(first, last - first)
+
+
+def key_ranges(count: int) -> list[tuple[int, int]]:
+    """`count` equal ranges that cover all keys."""
+    bounds = [KEYS * index // count for index in range(count + 1)]
+    return list(itertools.pairwise(bounds))
