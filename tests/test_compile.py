@@ -73,7 +73,7 @@ def test_other_numba_functions_keep_their_cache_folder() -> None:
         return 1
 
     assert one() == 1
-    assert cast("Any", numba.config).CACHE_DIR == before
+    assert before == cast("Any", numba.config).CACHE_DIR
 
 
 def test_a_cache_that_cannot_be_made_is_replaced_with_a_warning(
