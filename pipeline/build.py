@@ -20,7 +20,7 @@ from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.gathering import gather_phases
 from corpusmill.pipeline.make import MakePhase
-from corpusmill.pipeline.phases import Phase, Unit, finished_receipt, phase_key
+from corpusmill.pipeline.phases import Phase, Unit, finished_receipt, key_of
 from corpusmill.pipeline.receipts import Receipt, parse_receipt, read_receipt, receipt_path, write_receipt
 from corpusmill.pipeline.recipe import Recipe, StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
@@ -137,7 +137,7 @@ def _run_phase(
     result: BuildResult,
 ) -> None:
     run.put_json(PHASES, known[:-1])
-    key = phase_key(phase)
+    key = key_of(phase)
     units = sorted(phase.units(run), key=lambda unit: unit.name)
     known[-1] |= {"key": key, "units": [unit.name for unit in units]}
     run.put_json(PHASES, [*known, *coming])

@@ -37,8 +37,9 @@ class Slab:
     def of(cls, rows: Batch, measured: dict[str, pa.DataType]) -> "Slab":
         """A slab of which nothing is measured yet."""
         count = rows.num_rows
-        empty: dict[str, Column] = {name: nulls(count, kind) for name, kind in measured.items()}
-        return cls(rows, np.arange(count), empty, [None] * count, [None] * count, [None] * count)
+        known = set(rows.schema.names)  # `lang` is the record's own until a language stage says otherwise
+        columns = {name: rows.column(name) if name in known else nulls(count, kind) for name, kind in measured.items()}
+        return cls(rows, np.arange(count), columns, [None] * count, [None] * count, [None] * count)
 
     def live(self) -> Batch:
         """The rows that are not dropped, with their measured columns."""

@@ -52,7 +52,7 @@ class ExecutorEngine:
         while left:
             for unit in list(left.values()):
                 receipt = read_receipt(run, phase.name, unit.name)
-                if receipt is not None and receipt.key == key:
+                if receipt is not None and receipt.key == unit.key(key):
                     done(left.pop(unit.name), receipt)
             if left and time.monotonic() > deadline:
                 raise CorpusmillError(

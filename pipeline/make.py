@@ -128,7 +128,7 @@ class MakePhase:
         source, files = unit.spec
         entries = self.entries_of(source)
         work = _MakeUnit(self, source, entries, desk)
-        schema = pa.schema([*MEASURES_BASE, *self.measured().items()])
+        schema = schema_of(**{field.name: field.type for field in MEASURES_BASE} | self.measured())
         decides = any(entry.early or entry.stage.kind == "datatrove" for entry in entries)
         with (
             desk.parquet("documents", f"documents/{unit.name}.parquet", DOCUMENT_SCHEMA) as documents,

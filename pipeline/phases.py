@@ -58,7 +58,8 @@ class Phase(Protocol):
         """Do one unit: read, write through the desk, and account for every document. May run twice at once."""
 
 
-def phase_key(phase: Phase) -> str:
+def key_of(phase: Phase) -> str:
+    """The phase's key."""
     return hash_json([phase.name, phase.fingerprint()])
 
 
@@ -125,12 +126,13 @@ class TableOutput:
             self.num_rows += table.num_rows
 
 
-def run_unit(phase: Phase, key: str, unit: Unit, run: RunFolder) -> Receipt:
+def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receipt:
     """Do one unit and commit it. Never raises: a unit that fails gives a receipt with its error.
 
     A unit that another attempt finished meanwhile is not done again.
     """
     started = time.monotonic()
+    key = unit.key(phase_key)
     found = finished_receipt(run, phase.name, unit.name, key)
     if found is not None:
         return found
