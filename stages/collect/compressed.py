@@ -47,11 +47,6 @@ def decompressed(stream: BinaryIO) -> Iterator[bytes]:
             head = stream.read(READ_BYTES)
 
 
-def zstd_dictionary_first(head: bytes) -> bool:
-    """Whether a zstd file starts with its dictionary in a skippable frame, as the WARC-zstd draft has it."""
-    return head[:4] == b"\x5d\x2a\x4d\x18"
-
-
 class DecompressedFile:
     """What `decompressed` gives, as a readable file, for libraries that want one.
 
@@ -62,6 +57,11 @@ class DecompressedFile:
         self.damage: str | None = None
         self._chunks = decompressed(stream)
         self._rest = memoryview(b"")
+        self._position = 0
+
+    def tell(self) -> int:
+        """Decompressed bytes given so far."""
+        return self._position
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, fewer only at a chunk's end; b"" at the end."""
@@ -76,6 +76,7 @@ class DecompressedFile:
                 self.damage = str(error)
                 return b""
         given, self._rest = self._rest[:size], self._rest[size:]
+        self._position += len(given)
         return bytes(given)
 
 
