@@ -1,0 +1,215 @@
+"""What a recipe says under `mixture`, and the plan that comes of it.
+
+    mixture:
+      tokens: 20B
+      sequence_length: 2048
+      max_epochs: {books: 4, code: 2.5}
+      phases:
+        - {name: main, share: 0.9, weights: {web: 6, books: 1, code: 3}}
+        - {name: anneal, share: 0.1, weights: {web: 1, books: 2}, to: {books: 1}, learning_rate: 0.1}
+
+Weights are shares of tokens. Without `phases` the whole plan is one phase of `weights`. `to` is the mixture at the
+phase's end, reached in a straight line. Epochs are counted over the whole plan, across phases: a source that would pass
+its cap is held to it in all phases alike and the others take its place; where nothing can, the plan is refused with
+the most tokens that can be had.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor
+
+from corpusmill.mixtures.apportion import apportion, endpoints
+from corpusmill.mixtures.plan import Plan, PlannedPhase, planned_source
+from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS, MAX_PHASE_ROWS, Segment, block_rows_for
+from corpusmill.mixtures.sources import TokenManifest
+from corpusmill.mixtures.weights import Ratios, exact, ratios_for, water_fill
+from corpusmill.pipeline.errors import RequestError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A stretch of training. `share` is relative to the other phases'."""
+
+    name: str
+    share: float
+    weights: Mapping[str, float] | str
+    to: Mapping[str, float] | str | None = None  # the mixture at the phase's end; None: constant
+    sequence_length: int | None = None  # shorter sequences; divides the mixture's
+    learning_rate: float | None = None  # a hint for the trainer, relative to its peak
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share < float("inf"):
+            raise ValueError(f"share {self.share} of phase {self.name} must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Settings of a plan."""
+
+    tokens: int
+    sequence_length: int
+    weights: Mapping[str, float] | str = "natural"
+    max_epochs: float | Mapping[str, float] | None = None  # for all sources, or by name; None: no cap
+    phases: tuple[Phase, ...] = ()
+    seed: int = 0
+    block_rows: int = MAX_BLOCK_ROWS  # the most slots in a block; short phases take fewer
+
+    def __post_init__(self) -> None:
+        for name in ("tokens", "sequence_length", "block_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        names = [phase.name for phase in self.phases]
+        if len(set(names)) < len(names):
+            raise ValueError(f"phases need names of their own, got {', '.join(names)}")
+        for phase in self.phases:
+            if phase.sequence_length is not None and (
+                phase.sequence_length < 1 or self.sequence_length % phase.sequence_length
+            ):
+                raise ValueError(
+                    f"sequence_length {phase.sequence_length} of phase {phase.name} does not divide "
+                    f"{self.sequence_length}: take a divisor"
+                )
+
+    def all_phases(self) -> tuple[Phase, ...]:
+        """The phases, or the one that the mixture is without any."""
+        return self.phases or (Phase(name="all", share=1.0, weights=self.weights),)
+
+
+def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
+    """The plan of a mixture over the token shards of a run. Raises RequestError where it is impossible."""
+    num_rows = mixture.tokens // mixture.sequence_length
+    if num_rows == 0:
+        raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
+    sizes = {name: source.num_tokens for name, source in manifest.sources.items()}
+    epochs = epoch_caps(mixture.max_epochs, sizes)
+    phases = mixture.all_phases()
+    starts = [ratios_for(phase.weights, sizes, mixture.tokens, epochs) for phase in phases]
+    ends = [
+        start if phase.to is None else ratios_for(phase.to, sizes, mixture.tokens, epochs)
+        for phase, start in zip(phases, starts, strict=True)
+    ]
+    names = sorted({name for ratios in starts + ends for name in ratios})
+    source_rows = {name: manifest.sources[name].num_rows(mixture.sequence_length) for name in names}
+    for name, count in source_rows.items():
+        if count == 0:
+            raise RequestError(
+                f"weights.{name}: the source has {sizes[name]} tokens, less than one row of "
+                f"{mixture.sequence_length} + 1: leave it out, or take a shorter sequence_length."
+            )
+    caps = {name: floor(epochs[name] * source_rows[name]) for name in names if name in epochs}
+    lengths = phase_rows(phases, num_rows)
+    filled, unfilled = _fill(starts, ends, lengths, caps)
+    if unfilled:
+        raise _impossible(phases, starts, ends, caps, mixture, phases[unfilled[0]].name)
+    shares = [_sum(filled[2 * index], filled[2 * index + 1]) for index in range(len(phases))]
+    planned = []
+    for index, (phase, totals) in enumerate(zip(phases, apportion(shares, caps), strict=True)):
+        first, last = totals, totals
+        if phase.to is not None:
+            first, last = endpoints(_doubled(filled[2 * index]), _doubled(filled[2 * index + 1]), totals)
+        segment = Segment(
+            rows=lengths[index],
+            block_rows=block_rows_for(lengths[index], mixture.block_rows),
+            start=tuple(first.get(name, 0) for name in names),
+            end=tuple(last.get(name, 0) for name in names),
+        )
+        wanted = _sum(starts[index], ends[index])
+        planned.append(
+            PlannedPhase(
+                name=phase.name,
+                sequence_length=phase.sequence_length or mixture.sequence_length,
+                wanted=tuple(float(wanted.get(name, Fraction(0)) / 2) for name in names),
+                segment=segment,
+                learning_rate=phase.learning_rate,
+            )
+        )
+    return Plan(
+        seed=mixture.seed,
+        sequence_length=mixture.sequence_length,
+        dtype=manifest.dtype.name,
+        tokenizer=manifest.tokenizer.hash,
+        end_of_document=manifest.tokenizer.end_of_document,
+        vocab_size=manifest.tokenizer.vocab_size,
+        sources=tuple(
+            planned_source(manifest.sources[name], mixture.sequence_length, caps.get(name)) for name in names
+        ),
+        phases=tuple(planned),
+    )
+
+
+def epoch_caps(max_epochs: float | Mapping[str, float] | None, sizes: Mapping[str, int]) -> dict[str, Fraction]:
+    """The cap of each capped source; a name with buckets stands for all of them."""
+    if max_epochs is None:
+        return {}
+    if not isinstance(max_epochs, Mapping):
+        max_epochs = dict.fromkeys(sizes, max_epochs)
+    caps = {}
+    for name, cap in max_epochs.items():
+        members = [name] if name in sizes else [key for key in sizes if key.startswith(f"{name}/")]
+        if not members:
+            raise RequestError(f"max_epochs.{name}: no such source among the shards. There are: {', '.join(sizes)}.")
+        if not 0 <= cap < float("inf"):
+            raise RequestError(f"max_epochs.{name}: {cap} is no cap. Write a number of at least 0.")
+        caps.update({member: exact(cap) for member in members})
+    return caps
+
+
+def phase_rows(phases: tuple[Phase, ...], num_rows: int) -> list[int]:
+    """Whole rows of each phase by its share. Raises RequestError for a phase with none or too many."""
+    total = sum((exact(phase.share) for phase in phases), Fraction(0))
+    (rows,) = apportion([{phase.name: exact(phase.share) * num_rows / total for phase in phases}], {})
+    for phase in phases:
+        if rows[phase.name] == 0:
+            raise RequestError(f"phases.{phase.name}: share {phase.share} of {num_rows} rows is no row.")
+        if rows[phase.name] > MAX_PHASE_ROWS:
+            raise RequestError(
+                f"phases.{phase.name}: {rows[phase.name]} rows, at most {MAX_PHASE_ROWS} in a phase: "
+                "split it into several with the same weights, or take a longer sequence_length."
+            )
+    return [rows[phase.name] for phase in phases]
+
+
+def _fill(
+    starts: list[Ratios], ends: list[Ratios], lengths: list[int], caps: Mapping[str, int]
+) -> tuple[list[Ratios], list[int]]:
+    """Water-filling over the two halves of each phase, one at its start's ratios and one at its end's: their sum is
+    the phase's mean. Gives the halves, and the phases that cannot be filled."""
+    halves = [ratios for pair in zip(starts, ends, strict=True) for ratios in pair]
+    rows = [Fraction(length, 2) for length in lengths for _ in range(2)]
+    filled, unfilled = water_fill(halves, rows, caps)
+    return filled, [index // 2 for index in unfilled]
+
+
+def _impossible(
+    phases: tuple[Phase, ...],
+    starts: list[Ratios],
+    ends: list[Ratios],
+    caps: Mapping[str, int],
+    mixture: Mixture,
+    where: str,
+) -> RequestError:
+    """The error with the most tokens for which the same mixture is possible, by bisection."""
+    low, high = 0, mixture.tokens // mixture.sequence_length
+    shares = [exact(phase.share) for phase in phases]
+    while high - low > 1:
+        middle = (low + high) // 2
+        rows = [Fraction(middle) * share / sum(shares) / 2 for share in shares for _ in range(2)]
+        halves = [ratios for pair in zip(starts, ends, strict=True) for ratios in pair]
+        if water_fill(halves, rows, caps)[1]:
+            high = middle
+        else:
+            low = middle
+    most = low * mixture.sequence_length
+    return RequestError(
+        f"phases.{where}: max_epochs leaves too few tokens: {mixture.tokens} wanted, at most {most} with these weights "
+        f"and caps. Ask for {most} tokens, raise max_epochs, or give weight to more sources."
+    )
+
+
+def _sum(first: Ratios, second: Ratios) -> Ratios:
+    return {name: first.get(name, Fraction(0)) + second.get(name, Fraction(0)) for name in {**first, **second}}
+
+
+def _doubled(shares: Ratios) -> Ratios:
+    return {name: 2 * share for name, share in shares.items()}

@@ -1,0 +1,213 @@
+"""Token shards seen as sources: each is its files laid end to end, one long sequence of token ids.
+
+Row j of a source is tokens [j T, j T + T], both ends included: T inputs, and T targets one token later, across files;
+row j + 1 starts with the last token of row j. The last incomplete row is counted and not drawn. Files are memory-mapped
+at first use, read-only, without a copy; nothing is read at start but the manifest.
+
+The manifest and the files beside each shard are described in docs/token-shards.md.
+"""
+
+import hashlib
+import json
+import mmap
+import resource
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError, RequestError
+
+MANIFEST = "tokens/manifest.json"
+HELD_OUT = "val"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One file of tokens. `path` is relative to the run folder, without an ending."""
+
+    path: str
+    num_tokens: int
+    num_documents: int
+    num_bytes: int  # UTF-8 bytes of the normalised text
+    checksum: str  # of the .bin
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one source, or of one bucket of it, laid end to end."""
+
+    source: str
+    bucket: str  # "all" where the source has no buckets
+    shards: tuple[Shard, ...]
+
+    @property
+    def name(self) -> str:
+        """What mixtures call it: `web`, or `web/q3` for a bucket."""
+        return self.source if self.bucket == "all" else f"{self.source}/{self.bucket}"
+
+    @cached_property
+    def num_tokens(self) -> int:
+        return sum(shard.num_tokens for shard in self.shards)
+
+    @cached_property
+    def num_documents(self) -> int:
+        return sum(shard.num_documents for shard in self.shards)
+
+    @cached_property
+    def num_bytes(self) -> int:
+        return sum(shard.num_bytes for shard in self.shards)
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Where each file starts in the source, in tokens; one more number for the end."""
+        return (0, *accumulate(shard.num_tokens for shard in self.shards))
+
+    def num_rows(self, sequence_length: int) -> int:
+        """Complete rows: the last token of one is the first of the next, so n rows hold n T + 1 tokens."""
+        return max(0, self.num_tokens - 1) // sequence_length
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hash of the files' names, lengths and checksums, in order."""
+        facts = [[shard.path, shard.num_tokens, shard.checksum] for shard in self.shards]
+        return hashlib.blake2b(json.dumps(facts).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """The tokenizer that made the shards, named by its content."""
+
+    hash: str
+    kind: str
+    vocab_size: int
+    end_of_document: int
+    path: str
+
+
+@dataclass(frozen=True)
+class TokenManifest:
+    """What `tokens/manifest.json` says: sources to train on and the held-out part of each, by name."""
+
+    run: Path
+    dtype: np.dtype[Any]
+    tokenizer: Tokenizer
+    sources: dict[str, Source]
+    held_out: dict[str, Source]
+
+    def open(self, names: Iterable[str] | None = None) -> dict[str, "TokenReader"]:
+        """Readers of the named sources, of all by default. Held-out parts are opened with `open_held_out`."""
+        chosen = self.sources if names is None else names
+        return {name: TokenReader(self.sources[name], self.run, self.dtype) for name in chosen}
+
+    def open_held_out(self) -> dict[str, "TokenReader"]:
+        """Readers of the held-out part of each source, keyed by the source's name."""
+        return {name: TokenReader(source, self.run, self.dtype) for name, source in self.held_out.items()}
+
+
+def read_manifest(run: Path) -> TokenManifest:
+    """Reads the manifest of a run folder. Raises RequestError where the run has no token shards."""
+    path = run / MANIFEST
+    try:
+        facts = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RequestError(f"{path} is missing: build the run to the end first (corpusmill build).") from None
+    except ValueError as error:
+        raise DamagedFileError(f"{path} is no JSON ({error}): build again, finished units are kept.") from error
+    if facts.get("format") != 1:
+        raise RequestError(f"{path} has format {facts.get('format')!r}, this version reads 1: install a newer one.")
+    grouped: dict[tuple[str, str, str], list[Shard]] = {}
+    for entry in sorted(facts["shards"], key=lambda entry: (entry["source"], entry["bucket"], entry["path"])):
+        group = grouped.setdefault((entry["split"], entry["source"], entry["bucket"]), [])
+        group.append(Shard(*(entry[name] for name in ("path", "num_tokens", "num_documents", "num_bytes", "checksum"))))
+    sources, held_out = {}, {}
+    for (split, name, bucket), shards in grouped.items():
+        source = Source(name, bucket, tuple(shards))
+        if split == HELD_OUT:
+            held_out[name] = source
+        else:
+            sources[source.name] = source
+    tokenizer = Tokenizer(**{name: facts["tokenizer"][name] for name in Tokenizer.__dataclass_fields__})
+    return TokenManifest(run, np.dtype(facts["dtype"]).newbyteorder("<"), tokenizer, sources, held_out)
+
+
+class TokenReader:
+    """Token ranges of one source, across its files. Files are mapped when first touched; safe to share by threads."""
+
+    def __init__(self, source: Source, run: Path, dtype: np.dtype[Any]) -> None:
+        self.source = source
+        self.run = run
+        self.dtype = dtype
+        self.num_tokens = source.num_tokens
+        self._starts = source.starts
+        self._files: list[npt.NDArray[Any] | None] = [None] * len(source.shards)
+
+    def file(self, index: int) -> npt.NDArray[Any]:
+        """All tokens of one file, [num_tokens], zero-copy."""
+        tokens = self._files[index]
+        if tokens is None:
+            tokens = self._files[index] = map_tokens(self.run, self.source.shards[index], self.dtype)
+        return tokens
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Tokens [start, stop) of the source: a view where they lie in one file, else a copy."""
+        out: npt.NDArray[Any] = np.empty(stop - start, dtype=self.dtype)
+        index = bisect_right(self._starts, start) - 1
+        if index + 1 < len(self._starts) and stop <= self._starts[index + 1]:
+            return self.file(index)[start - self._starts[index] : stop - self._starts[index]]
+        self.read_into(out, start)
+        return out
+
+    def read_into(self, out: npt.NDArray[Any], start: int) -> None:
+        """Fills `out` [n] of any integer type with tokens [start, start + n)."""
+        starts = self._starts
+        stop = start + len(out)
+        if not 0 <= start <= stop <= self.num_tokens:
+            raise IndexError(f"{self.source.name}: tokens [{start}, {stop}) of {self.num_tokens}")
+        index = bisect_right(starts, start) - 1
+        filled = 0
+        while filled < len(out):
+            tokens = self._files[index]
+            if tokens is None:
+                tokens = self.file(index)
+            first = start + filled - starts[index]
+            part = tokens[first : first + len(out) - filled]
+            out[filled : filled + len(part)] = part
+            filled += len(part)
+            index += 1
+
+
+def map_tokens(run: Path, shard: Shard, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The tokens of one .bin file as a read-only array on a memory map. Raises DamagedFileError at a wrong length."""
+    if shard.num_tokens == 0:
+        return np.zeros(0, dtype=dtype)
+    path = run / f"{shard.path}.bin"
+    wanted = shard.num_tokens * dtype.itemsize
+    try:
+        num_bytes = path.stat().st_size
+        if num_bytes != wanted:
+            raise DamagedFileError(f"{path} has {num_bytes} bytes, the manifest says {wanted}: build again.")
+        with path.open("rb") as file:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing, and the manifest names it: build again.") from None
+    except OSError as error:
+        if not _raise_file_limit():
+            raise CorpusmillError(f"{path}: {error}. Allow more open files: ulimit -n 65536.") from error
+        return map_tokens(run, shard, dtype)
+    return np.frombuffer(mapped, dtype=dtype)
+
+
+def _raise_file_limit() -> bool:
+    """A map keeps a file open: lifts this process's own limit to what the system allows. False where it is there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == hard:
+        return False
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return True
