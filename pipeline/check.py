@@ -1,0 +1,128 @@
+"""Checks a recipe as a whole before anything starts, and says what it would do."""
+
+import dataclasses
+from importlib import metadata
+from typing import Any
+
+from corpusmill.pipeline.build import TokenPhases, plan_phases
+from corpusmill.pipeline.decide import DecidePhase
+from corpusmill.pipeline.errors import CorpusmillError, Problem
+from corpusmill.pipeline.make import MakePhase
+from corpusmill.pipeline.parts import PART_COLUMNS
+from corpusmill.pipeline.recipe import Catalog, Recipe
+from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.settings import nearest, plain
+from corpusmill.pipeline.stage import Rule, Stage
+
+
+def check_recipe(recipe: Recipe, file: str, token_phases: TokenPhases) -> tuple[list[dict[str, Any]], list[Problem]]:
+    """The phases that `check` prints, with units and bytes where they are known, and every problem found.
+
+    Looked at: inputs exist, models and lists exist, optional libraries are installed, and every rule and stage reads
+    only columns that something before it measures.
+    """
+    problems: list[Problem] = []
+    stages = [("sources." + source.name, stage) for source in recipe.sources for stage in _stages_of(source)]
+    stages += [(f"stages.{entry.label}", entry.stage) for entry in recipe.entries]
+    for key, stage in stages:
+        problems += [Problem(file, 0, key, message) for message in _stage_problems(stage)]
+    problems += [Problem(file, 0, key, message) for key, message in _column_problems(recipe)]
+    if problems:
+        return [], problems
+    phases: list[dict[str, Any]] = []
+    for planned in plan_phases(recipe, token_phases):
+        phase = planned.phase
+        entry: dict[str, Any] = {"name": phase.name, "stages": list(planned.stages), "units": None, "bytes": None}
+        entry["rules"] = []
+        if isinstance(phase, MakePhase):
+            try:
+                units = phase.units(RunFolder("."))
+            except (CorpusmillError, OSError) as error:
+                problems.append(Problem(file, 0, "sources", str(error)))
+                continue
+            entry |= {"units": len(units), "bytes": sum(unit.num_bytes for unit in units)}
+            entry["rules"] = [f"{rule_text(rule)} (early)" for e in recipe.entries if e.early for rule in e.rules()]
+        elif isinstance(phase, DecidePhase):
+            entry["units"] = phases[0]["units"] if phases else None
+            entry["rules"] = [rule_text(rule) for each in phase.entries for rule in each.rules()]
+        phases.append(entry)
+    return phases, problems
+
+
+def _stages_of(source: Any) -> list[Stage]:
+    return [source.reader] if source.extractor is None else [source.reader, source.extractor]
+
+
+def _stage_problems(stage: Stage) -> list[str]:
+    found = [f"{path}: no such file" for path in stage.files() if not path.is_file()]
+    for distribution in stage.depends:
+        try:
+            metadata.version(distribution)
+        except metadata.PackageNotFoundError:
+            name = f"corpusmill[{stage.extra}]" if stage.extra else distribution
+            found.append(f"needs {distribution}, which is not installed: pip install '{name}'")
+    return found
+
+
+def _column_problems(recipe: Recipe) -> list[tuple[str, str]]:
+    """Columns that a rule or stage reads and nothing measured before it."""
+    found = []
+    measured: set[str] = set(PART_COLUMNS)
+    late: set[str] = set()  # measured by gathers: not there yet when an early rule runs
+    for entry in recipe.entries:
+        key = f"stages.{entry.label}"
+        adds = set(entry.adds())
+        visible = measured if entry.early else measured | late
+        for name in entry.stage.reads():
+            if name not in (measured | late if entry.stage.kind == "gather" else measured):
+                found.append((key, f"reads '{name}', which no stage before it measures; {nearest(name, measured)}"))
+        for rule in entry.rules():
+            for name in rule.needs():
+                if name not in visible | adds:
+                    hint = nearest(name, visible | adds)
+                    found.append((key, f"rule {rule.name} reads '{name}', which nothing measures before it; {hint}"))
+        if entry.early and entry.stage.kind == "gather":
+            found.append((key, "a gather needs all documents and cannot be early"))
+        if entry.stage.kind == "gather":
+            late |= adds
+        else:
+            measured |= adds
+    return found
+
+
+def rule_text(rule: Rule) -> str:
+    """A rule as people read it."""
+    if rule.when is not None:
+        return f"{rule.name}: {rule.when}"
+    limit = ", ".join(rule.limit) if isinstance(rule.limit, tuple) else rule.limit
+    return f"{rule.name}: {' / '.join(rule.value)} {rule.op} {limit}"
+
+
+def stage_table(catalog: Catalog) -> list[dict[str, Any]]:
+    """Every stage for the `stages` command: kind, settings with type and default, columns read and measured."""
+    table = []
+    for name in catalog.stage_names(()):
+        kind = catalog.stage(name)
+        settings = []
+        for field in dataclasses.fields(kind):  # type: ignore[arg-type]  # every Stage is a dataclass
+            default: Any = "required"
+            if field.default is not dataclasses.MISSING:
+                default = plain(field.default)
+            elif field.default_factory is not dataclasses.MISSING:
+                default = plain(field.default_factory())
+            settings.append({"name": field.name, "type": _type_name(field.type), "default": default})
+        adds: list[str] = []
+        reads: list[str] = []
+        if all(setting["default"] != "required" for setting in settings):
+            stage = kind()
+            adds, reads = list(stage.adds()), list(stage.reads())
+        about = (kind.__doc__ or "").strip().splitlines()[0] if kind.__doc__ else ""
+        entry = {"name": name, "kind": kind.kind, "about": about, "settings": settings, "reads": reads, "adds": adds}
+        table.append(entry)
+    return table
+
+
+def _type_name(kind: Any) -> str:
+    if isinstance(kind, str):
+        return kind
+    return kind.__name__ if isinstance(kind, type) else str(kind).replace("typing.", "")

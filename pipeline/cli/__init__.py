@@ -1,0 +1,49 @@
+"""The command line: verbs on recipes and run folders. The only room that knows pipeline, stages and mixtures.
+
+Progress goes to stderr, results to stdout; exit 0, 1 (the work failed) or 2 (the request was wrong). Commands import
+what they need when they run, so that `corpusmill --help` stays quick.
+"""
+
+import sys
+
+import click
+
+from corpusmill.pipeline.cli.documents import explain, export, show
+from corpusmill.pipeline.cli.ratios import choose, fit, plan, sweep
+from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
+from corpusmill.pipeline.cli.runs import clean, report, status, verify
+from corpusmill.pipeline.cli.start import quickstart
+from corpusmill.pipeline.errors import CorpusmillError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="corpusmill")
+def cli() -> None:
+    """Raw text to pretraining token shards, and the ratios in which to mix them.
+
+    Begin with `corpusmill quickstart`, or `corpusmill init my-corpus`.
+    """
+
+
+for command in (
+    *(quickstart, init, check, build, status, verify, explain, show, report, export, stages),
+    *(train_tokenizer, plan, sweep, fit, choose, clean, warmup),
+):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point; errors of ours end in one message on stderr and their exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.Abort:
+        click.echo("stopped; finished units are kept", err=True)
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except CorpusmillError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,82 @@
+"""Commands on a run's documents: explain, show, export."""
+
+import click
+
+from corpusmill.pipeline.cli.output import json_option, print_json, print_table
+from corpusmill.pipeline.cli.runs import existing_run, run_argument
+
+SHOWN_CHARACTERS = 600
+
+
+@click.command()
+@run_argument
+@click.argument("doc_id")
+@json_option
+def explain(run: str, doc_id: str, as_json: bool) -> None:
+    """What became of the document DOC_ID, by which rule, and where its tokens are.
+
+    Example: corpusmill explain runs/quickstart sample/en-spam-1
+    """
+    from corpusmill.pipeline.explain import explain as do_explain
+
+    found = do_explain(existing_run(run), doc_id)
+    if as_json:
+        print_json(found)
+        return
+    rows = [(key, found[key]) for key in ("id", "source", "fate", "phase", "rule", "value", "threshold") if found[key]]
+    rows += [(f"duplicate of: {key}", value) for key, value in (found["duplicate_of"] or {}).items()]
+    rows += [(f"shard: {key}", value) for key, value in (found["shard"] or {}).items()]
+    rows += [(key, value) for key, value in found["measures"].items()]
+    print_table("", ("what", "value"), rows)
+
+
+@click.command()
+@run_argument
+@click.option(
+    "--dropped", metavar="RULE", help="Documents that RULE caught; a stage's name is all its rules, 'any' all."
+)
+@click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True)
+@json_option
+def show(run: str, dropped: str | None, count: int, as_json: bool) -> None:
+    """Show kept documents of RUN, or dropped ones with rule and value.
+
+    Example: corpusmill show runs/quickstart --dropped gopher -n 3
+    """
+    from corpusmill.pipeline.explain import show as do_show
+
+    documents = list(do_show(existing_run(run), dropped, count))
+    if as_json:
+        print_json({"format": 1, "documents": documents})
+        return
+    for document in documents:
+        caught = (
+            f"   {document['rule']} = {document['value']} (limit {document['threshold']})" if "rule" in document else ""
+        )
+        click.echo(f"── {document['id']}{caught}")
+        text = document["text"]
+        click.echo("(its text was not kept)" if text is None else text[:SHOWN_CHARACTERS])
+        if text is not None and len(text) > SHOWN_CHARACTERS:
+            click.echo(f"… {len(text) - SHOWN_CHARACTERS:,} more characters")
+        click.echo()
+    click.echo(f"{len(documents)} documents", err=True)
+
+
+@click.command()
+@run_argument
+@click.option("--to", "form", required=True, help="parquet or jsonl (kept text with measures), megatron (tokens).")
+@click.option("--out", help="Folder [default: RUN/exports/FORMAT].")
+@json_option
+def export(run: str, form: str, out: str | None, as_json: bool) -> None:
+    """Write what RUN kept in a format that others read.
+
+    Example: corpusmill export runs/quickstart --to jsonl --out kept
+    """
+    from corpusmill.stages.tokens.export import export_run
+
+    folder = existing_run(run)
+    target = out or folder.path(f"exports/{form}")
+    files = export_run(folder, form, target)
+    if as_json:
+        print_json({"format": 1, "to": form, "out": target, "files": files})
+    else:
+        click.echo(f"{target}: {len(files)} files")

@@ -1,0 +1,100 @@
+"""How commands talk: tables and JSON on stdout, progress on stderr."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+
+from corpusmill.pipeline.phases import Unit
+from corpusmill.pipeline.receipts import Receipt
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+
+
+def print_json(value: Any) -> None:
+    """One object, on one line."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table for people; numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    lines = [[_cell(value) for value in row] for row in rows]
+    kinds = [all(_is_number(line[i]) for line in lines) for i in range(len(columns))]
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name, numeric in zip(columns, kinds, strict=True):
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for line in lines:
+        table.add_row(*line)
+    Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False, markup=False).print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return (
+        cell == "–"
+        or cell.replace(",", "").replace(".", "").replace("-", "").replace("e", "").replace("%", "").isdigit()
+    )
+
+
+class Bars:
+    """Progress of a build on stderr: a bar per phase with rate and time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[units]:>12}  {task.fields[rate]:>10}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: Any = None
+        self._units = self._done = 0
+
+    def __enter__(self) -> "Bars":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def phase(self, name: str, num_units: int, num_done: int, num_bytes: int) -> None:
+        self._units, self._done = num_units, num_done
+        self._task = self._progress.add_task(name, total=max(num_bytes, 1), units=self._count(), rate="")
+        if num_units == num_done:
+            self._progress.update(self._task, completed=max(num_bytes, 1), rate="kept")
+
+    def _count(self) -> str:
+        return f"{self._done}/{self._units}"
+
+    def unit(self, unit: Unit, receipt: Receipt) -> None:
+        self._done += 1
+        self._progress.update(self._task, advance=unit.num_bytes, units=self._count())
+        task = self._progress.tasks[self._task]
+        if task.elapsed:
+            self._progress.update(self._task, rate=f"{task.completed / task.elapsed / 1e6:.1f} MB/s")
+        if self._done == self._units:
+            self._progress.update(self._task, completed=task.total)
+
+    def steps(self, name: str, done: int, total: int) -> None:
+        """Progress of something that has no units, such as a swarm."""
+        if self._task is None or self._progress.tasks[self._task].description != name:
+            self._task = self._progress.add_task(name, total=total, units="", rate="")
+        self._progress.update(self._task, completed=done, total=total, units=f"{done}/{total}")

@@ -1,0 +1,264 @@
+"""Commands on recipes: init, check, build, stages, train-tokenizer, warmup."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
+from corpusmill.pipeline.errors import RecipeError, RequestError
+
+recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
+set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's value.")
+
+SMALL_INPUT_BYTES = 64 << 20
+"""Below this one process is quicker than starting workers."""
+
+
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+def init(folder: Path) -> None:
+    """Write a recipe to begin with into FOLDER.
+
+    Example: corpusmill init my-corpus && corpusmill check my-corpus/recipe.yaml
+    """
+    from importlib.resources import files
+
+    target = folder / "recipe.yaml"
+    if target.exists():
+        raise RequestError(f"{target}: is there already; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "data").mkdir(exist_ok=True)
+    template = files("corpusmill.pipeline.templates")
+    target.write_bytes(template.joinpath("recipe.yaml").read_bytes())
+    (folder / "data" / "example.jsonl").write_bytes(template.joinpath("example.jsonl").read_bytes())
+    click.echo(f"{target}\nNext: cd {folder} && corpusmill check recipe.yaml && corpusmill build recipe.yaml")
+
+
+@click.command()
+@recipe_argument
+@set_option
+@json_option
+def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check RECIPE as a whole and print what it would do; nothing is started.
+
+    Example: corpusmill check recipe.yaml
+    """
+    from corpusmill.pipeline.check import check_recipe
+    from corpusmill.pipeline.recipe import Recipe
+    from corpusmill.stages.names import StageTable, token_phases
+
+    phases: list[dict[str, Any]] = []
+    try:
+        loaded = Recipe.load(recipe, StageTable(), overrides)
+        phases, problems = check_recipe(loaded, str(recipe), token_phases)
+    except RecipeError as error:
+        problems = error.problems
+    if as_json:
+        errors = [{"file": p.file, "line": p.line, "key": p.key, "message": p.message} for p in problems]
+        print_json({"format": 1, "ok": not problems, "phases": phases, "errors": errors})
+    else:
+        if phases:
+            rows = [(p["name"], ", ".join(p["stages"]), p["units"], p["bytes"]) for p in phases]
+            print_table(f"{recipe}", ("phase", "stages", "units", "bytes"), rows)
+        for phase in phases:
+            for rule in phase["rules"]:
+                click.echo(f"  {phase['name']}: drop if {rule}")
+        for problem in problems:
+            click.echo(f"error: {problem}", err=True)
+    if problems:
+        raise click.exceptions.Exit(2)
+
+
+@click.command()
+@recipe_argument
+@click.option("--run", "run_url", help="Run folder or URL [default: runs/<name of the recipe>].")
+@click.option("--workers", type=click.IntRange(1), help="Processes [default: the cores; 1 below 64 MB of input].")
+@click.option("--limit", type=click.IntRange(1), help="At most N documents per source, from its first work unit.")
+@click.option("--sample", help="A share of the documents by hash of their id, such as 0.1%.")
+@click.option("--engine", type=click.Choice(["local", "slurm", "ray"]), default="local", show_default=True)
+@click.option(
+    "--engine-set", multiple=True, metavar="KEY=VALUE", help="A setting of datatrove's Slurm or Ray executor."
+)
+@set_option
+@json_option
+def build(
+    recipe: Path,
+    run_url: str | None,
+    workers: int | None,
+    limit: int | None,
+    sample: str | None,
+    engine: str,
+    engine_set: tuple[str, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Do all of RECIPE that is not done yet; run it again after any interruption or change.
+
+    Example: corpusmill build recipe.yaml --run runs/first --sample 1%
+    """
+    from corpusmill.pipeline.recipe import Recipe
+    from corpusmill.pipeline.run_folder import RunFolder
+    from corpusmill.pipeline.status import read_status
+    from corpusmill.stages.names import StageTable
+
+    loaded = Recipe.load(recipe, StageTable(), overrides)
+    run = RunFolder(run_url or f"runs/{loaded.name}")
+    chosen = None if engine == "local" else _executor(engine, engine_set)
+    warnings = run_build(
+        loaded, recipe.read_text(encoding="utf-8"), run, workers, str(recipe), engine=chosen, limit=limit, sample=sample
+    )
+    status = read_status(run)
+    if as_json:
+        print_json(status | {"warnings": warnings})
+    else:
+        print_status(status)
+
+
+def _executor(kind: str, settings: tuple[str, ...]) -> Any:
+    from corpusmill.pipeline.executors import ExecutorEngine
+    from corpusmill.pipeline.yaml_lines import scalar
+
+    pairs = [setting.partition("=") for setting in settings]
+    return ExecutorEngine(kind, {key: scalar(value) for key, _, value in pairs})
+
+
+def share(text: str | None) -> float:
+    """`0.1%` or `0.001` as a number in (0, 1]."""
+    if text is None:
+        return 1.0
+    try:
+        value = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise RequestError(f"--sample {text}: expected a share such as 1% or 0.01")
+    return value
+
+
+def run_build(
+    loaded: Any,
+    text: str,
+    run: Any,
+    workers: int | None,
+    place: str,
+    *,
+    engine: Any = None,
+    limit: int | None = None,
+    sample: str | None = None,
+    bars: Bars | None = None,
+) -> list[str]:
+    """Check, plan and build with progress; gives the warnings, which are also shown."""
+    import os
+
+    from corpusmill.pipeline.build import build as do_build
+    from corpusmill.pipeline.build import plan_phases
+    from corpusmill.pipeline.check import check_recipe
+    from corpusmill.pipeline.engine import LocalEngine
+    from corpusmill.stages.names import token_phases
+
+    phases, problems = check_recipe(loaded, place, token_phases)
+    if problems:
+        raise RecipeError(problems)
+    if workers is None:
+        small = (phases[0]["bytes"] or 0) < SMALL_INPUT_BYTES
+        workers = 1 if small else len(os.sched_getaffinity(0))
+    planned = plan_phases(loaded, token_phases, limit=limit, sample=share(sample))
+    engine = engine or LocalEngine(workers)
+    if bars is not None:
+        result = do_build(loaded, text, planned, run, engine, bars)
+    else:
+        with Bars() as own:
+            result = do_build(loaded, text, planned, run, engine, own)
+    from corpusmill.pipeline.status import read_status
+
+    warnings = list(result.warnings)
+    for name, books in read_status(run)["sources"].items():
+        for reason, count in books["documents"]["failed"].items():
+            warnings.append(f"{name}: {count:,} failed: {reason}")
+    for warning in warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return warnings
+
+
+def print_status(status: dict[str, Any]) -> None:
+    """The tables of `status` and `build`."""
+    print_table(
+        f"{status['run']}: {status['state']}",
+        ("phase", "units", "done"),
+        [(phase["name"], phase["units"], phase["done"]) for phase in status["phases"]],
+    )
+    rows = []
+    for name, books in status["sources"].items():
+        documents = books["documents"]
+        dropped, failed = sum(documents["dropped"].values()), sum(documents["failed"].values())
+        tokens = sum(books["tokens"].values()) if books["tokens"] else None
+        rows.append((name, documents["in"], documents["kept"], dropped, failed, books["bytes"]["kept"], tokens))
+    print_table("", ("source", "documents", "kept", "dropped", "failed", "bytes kept", "tokens"), rows)
+    rules = [
+        (name, rule, count)
+        for name, books in status["sources"].items()
+        for kind in ("dropped", "failed")
+        for rule, count in books["documents"][kind].items()
+    ]
+    if rules:
+        print_table("", ("source", "rule or reason", "documents"), rules)
+
+
+@click.command()
+@json_option
+def stages(as_json: bool) -> None:
+    """List every stage with its settings, and the columns that it measures.
+
+    Example: corpusmill stages
+    """
+    from corpusmill.pipeline.check import stage_table
+    from corpusmill.stages.names import StageTable
+
+    table = stage_table(StageTable())
+    if as_json:
+        print_json({"format": 1, "stages": table})
+        return
+    for stage in table:
+        settings = [(each["name"], each["type"], each["default"]) for each in stage["settings"]]
+        print_table(f"{stage['name']} ({stage['kind']}): {stage['about']}", ("setting", "type", "default"), settings)
+        if stage["adds"]:
+            click.echo(f"measures: {', '.join(stage['adds'])}")
+        click.echo()
+
+
+@click.command("train-tokenizer")
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for tokenizer.model and its card.")
+@click.option("--vocab-size", type=int, default=32000, show_default=True)
+@click.option(
+    "--kind", default="sentencepiece-bpe", show_default=True, help="sentencepiece-bpe or sentencepiece-unigram."
+)
+@json_option
+def train_tokenizer(paths: tuple[str, ...], out: Path, vocab_size: int, kind: str, as_json: bool) -> None:
+    """Train a tokenizer on text files, JSON lines or a RUN folder's kept documents.
+
+    Example: corpusmill train-tokenizer runs/quickstart --out my-tokenizer --vocab-size 8000
+    """
+    from corpusmill.stages.tokens.training import train_tokenizer_on
+
+    card = train_tokenizer_on(paths, out, vocab_size=vocab_size, kind=kind)
+    if as_json:
+        print_json({"format": 1, "path": str(out), **card})
+    else:
+        print_table(str(out), ("fact", "value"), list(card.items()))
+
+
+@click.command()
+def warmup() -> None:
+    """Compile every kernel once, so that the first build does not wait for it.
+
+    Example: corpusmill warmup
+    """
+    import time
+
+    from corpusmill.stages.kernels.compile import warmup as compile_all
+
+    started = time.monotonic()
+    compile_all()
+    click.echo(f"kernels ready in {time.monotonic() - started:.1f} s", err=True)
