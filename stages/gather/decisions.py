@@ -1,0 +1,65 @@
+"""Decision tables of gathers: one line for every row that reached it, most of them "keep"."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from corpusmill.pipeline.columns import integers, nulls, one_chunk, take
+from corpusmill.pipeline.document import Batch
+from corpusmill.pipeline.stage import DECISION_SCHEMA
+
+
+def schema_of(**columns: pa.DataType) -> pa.Schema:
+    """A schema of these columns, in this order."""
+    return pa.schema(list(columns.items()))
+
+
+def part_rows(batches: Iterable[Batch]) -> npt.NDArray[np.uint64]:
+    """The `row`s of a part's batches in order."""
+    columns = [integers(batch.column("row"), np.uint64) for batch in batches]
+    return np.concatenate(columns) if columns else np.zeros(0, dtype=np.uint64)
+
+
+def decide(
+    rows: npt.NDArray[np.uint64],
+    found: pa.Table,
+    *,
+    dropped: npt.NDArray[np.bool_],
+    rule: str,
+    values: Iterable[object],
+    threshold: object,
+    columns: Mapping[str, object] | None = None,
+) -> pa.Table:
+    """DECISION_SCHEMA for `rows`, from `found`: facts (`key` = row, sorted) on some of them.
+
+    `dropped` and `values` go with the rows of `found`; its `winner`, `group` and `cut` are taken where it has them.
+    `columns` of `found` are added, with the given value for the other rows.
+    """
+    at = np.searchsorted(rows, integers(one_chunk(found, "key"), np.uint64))
+    places = np.full(len(rows), -1, dtype=np.int64)
+    places[at] = np.arange(found.num_rows)
+    drop = np.zeros(len(rows), dtype=np.bool_)
+    drop[at] = dropped
+    facts = zip(values, dropped, strict=True)
+    written = [json.dumps(value, ensure_ascii=False) if lost else None for value, lost in facts]
+    limit = json.dumps(threshold, ensure_ascii=False)
+    decision: dict[str, Any] = {
+        "row": pa.array(rows, pa.uint64()),
+        "keep": pa.array(~drop),
+        "rule": pa.array([rule if lost else None for lost in drop], pa.string()),
+        "value": take(pa.array(written, pa.string()), places),
+        "threshold": pa.array([limit if lost else None for lost in drop], pa.string()),
+    }
+    for field in list(DECISION_SCHEMA)[len(decision) :]:
+        known = field.name in found.column_names
+        decision[field.name] = take(one_chunk(found, field.name), places) if known else nulls(len(rows), field.type)
+    table = pa.table(decision, schema=DECISION_SCHEMA)
+    for name, otherwise in (columns or {}).items():
+        column = take(one_chunk(found, name), places)
+        table = table.append_column(name, cast("Any", pc).fill_null(column, otherwise))
+    return table

@@ -1,0 +1,297 @@
+"""Drops near-duplicates: MinHash finds candidates, their true similarity decides.
+
+Bands of MinHash signatures bring together documents that are probably similar (Broder 1997; banding as in Leskovec,
+Rajaraman and Ullman, Mining of Massive Datasets, 3.4). Peers drop all but one of every connected component of such
+candidates, so chains of ever less similar documents go, and so do false positives. Here a component only brings
+documents together. Inside it, in keep-policy order, a document goes if and only if its true similarity to one that
+stays reaches `min_similarity`; that one is its winner, and both stand in the evidence.
+
+Rounds: signatures (with `fineweb` 14 rows of 24 bytes per document) -> edges -> components (whole, over documents that
+have a candidate) -> shingles (of those alone; 4 bytes per distinct shingle) -> verify -> decide. Text is read twice,
+never for verification. Signatures take about 100 MB/s per core: benchmarks/dedup.py.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
+from corpusmill.pipeline.document import Column, text_buffers
+from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
+from corpusmill.stages.gather.decisions import decide, part_rows, schema_of
+from corpusmill.stages.gather.keep_policy import (
+    ORDER,
+    Keep,
+    best_first,
+    check_policy,
+    group_bounds,
+    order_columns,
+)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a text becomes shingles, and a signature bands."""
+
+    bands: int
+    rows: int  # per band
+    size: int  # tokens per shingle
+    unit: Literal["word", "character"]
+    same_numbers: bool  # every number is 0
+
+
+PRESETS = {
+    "fineweb": Scheme(14, 8, 5, "word", True),  # Penedo et al. 2024, FineWeb, section 3.4 and datatrove's defaults
+    "nemotron": Scheme(20, 13, 24, "character", False),  # Nemotron-CC: 260 hashes, 24-character shingles
+    "dolma3": Scheme(26, 11, 5, "word", False),  # OLMo 3: 26 bands of 11; theirs are 5-grams of p50k tokens
+}
+
+SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64(), name=pa.uint64())
+EDGES = schema_of(key=pa.uint64(), name=pa.uint64(), other=pa.uint64(), other_name=pa.uint64())
+COMPONENTS = schema_of(key=pa.uint64(), component=pa.uint64(), minhash_num_candidates=pa.int64())
+SHINGLES = pa.unify_schemas(
+    [
+        schema_of(key=pa.uint64(), minhash_num_candidates=pa.int64()),
+        ORDER,
+        schema_of(shingles=pa.large_list(pa.uint32())),  # sorted, distinct
+    ]
+)
+VERIFIED = schema_of(
+    key=pa.uint64(),  # row
+    id=pa.string(),
+    winner=pa.uint64(),  # null: it stays
+    winner_id=pa.string(),
+    shared_bands=pa.int32(),
+    estimated=pa.float64(),  # share of the signature's places that agree
+    similarity=pa.float64(),
+    limited=pa.bool_(),  # it stays, and more than `max_probes` documents of its component stay before it
+    group=pa.uint64(),
+    minhash_num_candidates=pa.int64(),
+    minhash_cluster_size=pa.int64(),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinHash(StageSettings):
+    """What is similar, how it is found, and which of the similar documents stays."""
+
+    name: ClassVar[str] = "minhash"
+    kind: ClassVar[Kind] = "gather"
+
+    preset: Literal["fineweb", "nemotron", "dolma3"] = "fineweb"
+    bands: int | None = None  # None, here and below: as the preset has it
+    rows: int | None = None
+    size: int | None = None
+    unit: Literal["word", "character"] | None = None
+    same_numbers: bool | None = None
+    seed: int = 1
+    measure: Literal["jaccard", "containment"] = "jaccard"  # containment: shared / size of the smaller set
+    min_similarity: float = 0.75
+    max_probes: int = 256
+    keep: Keep = "longest"
+    by: str | None = None  # the column of keep: highest or lowest
+    prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
+
+    def __post_init__(self) -> None:
+        check_policy(self.keep, self.by)
+        if not 0 < self.min_similarity <= 1:
+            raise ValueError(f"min_similarity: {self.min_similarity} is not above 0 and at most 1.")
+        scheme = self.scheme()
+        for name, value in (("bands", scheme.bands), ("rows", scheme.rows), ("size", scheme.size)):
+            if value < 1:
+                raise ValueError(f"{name}: {value} is less than 1.")
+        if self.max_probes < 1:
+            raise ValueError(f"max_probes: {self.max_probes} is less than 1.")
+
+    def scheme(self) -> Scheme:
+        """The preset with what was set beside it."""
+        preset = PRESETS[self.preset]
+        return Scheme(
+            bands=preset.bands if self.bands is None else self.bands,
+            rows=preset.rows if self.rows is None else self.rows,
+            size=preset.size if self.size is None else self.size,
+            unit=preset.unit if self.unit is None else self.unit,
+            same_numbers=preset.same_numbers if self.same_numbers is None else self.same_numbers,
+        )
+
+    def adds(self) -> dict[str, pa.DataType]:
+        return {
+            "minhash_num_candidates": pa.int64(),  # documents of its component of candidates, itself included
+            "minhash_cluster_size": pa.int64(),  # it and those dropped for it; of a dropped one: its winner's
+        }
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.by,) if self.by else ()
+
+    def rounds(self) -> tuple[Round, ...]:
+        return (
+            Round("signatures", "parts", text=True),
+            Round("edges", "ranges", reads=("signatures",)),
+            Round("components", "whole", reads=("edges",)),
+            Round("shingles", "parts", reads=("components",), text=True),
+            Round("verify", "ranges", reads=("shingles",), evidence=True),
+            Round("decide", "parts", reads=("verify",)),
+        )
+
+    def open(self) -> "MinHashWorker":
+        return MinHashWorker(self)
+
+
+class MinHashWorker:
+    """Holds the permutations and the folding table."""
+
+    def __init__(self, settings: MinHash) -> None:
+        from corpusmill.stages.kernels import components, folding, hashing, shingles, signatures, verification
+
+        self.settings = settings
+        self.scheme = settings.scheme()
+        self.hashing, self.shingling, self.signing = hashing, shingles, signatures
+        self.grouping, self.verification = components, verification
+        self.table = folding.folding_table()
+        self.unit = shingles.WORD if self.scheme.unit == "word" else shingles.CHARACTER
+        self.permutations = signatures.permutations(self.scheme.bands * self.scheme.rows, settings.seed)
+        self.seed = np.uint64(settings.seed)
+
+    def signatures(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
+        """A row per document and band; documents without a shingle have none."""
+        yield SIGNATURES.empty_table()
+        scheme = self.scheme
+        for batch in part.batches:
+            signatures, counts = self.signing.text_signatures(
+                *text_buffers(batch.column("text")),
+                self.table,
+                self.unit,
+                scheme.same_numbers,
+                scheme.size,
+                *self.permutations,
+            )
+            some = counts > 0
+            keys = self.signing.band_keys(signatures[some], scheme.bands, scheme.rows, self.seed)
+            names = self.hashing.hash_identifiers(batch.column("id"))[some]
+            row = integers(batch.column("row"), np.uint64)[some]
+            yield pa.table(
+                {"key": keys.ravel(), "row": row.repeat(scheme.bands), "name": names.repeat(scheme.bands)},
+                schema=SIGNATURES,
+            )
+
+    def edges(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Each document of a band to the first of the band by name (hash of the id), each pair once.
+
+        Which pairs are joined does not matter to the components; each being in one band together does.
+        """
+        bands = rows["signatures"]
+        key, row, name = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row", "name"))
+        order = np.lexsort((row, name, key))
+        bounds = group_bounds(key[order])
+        sizes = np.diff(bounds)
+        first = np.repeat(order[bounds[:-1]], sizes)
+        joined = row[first] != row[order]
+        centre, other = first[joined], order[joined]
+        by_pair = np.lexsort((row[other], row[centre]))
+        once = by_pair[group_bounds(row[centre][by_pair], row[other][by_pair])[:-1]]
+        centre, other = centre[once], other[once]
+        table = {"key": row[centre], "name": name[centre], "other": row[other], "other_name": name[other]}
+        return pa.table(table, schema=EDGES)
+
+    def components(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Every document with a candidate: its component, named by the least name in it."""
+        edges = rows["edges"]
+        left, right, left_name, right_name = (
+            integers(one_chunk(edges, column), np.uint64) for column in ("key", "other", "name", "other_name")
+        )
+        nodes, at = np.unique(np.concatenate([left, right]), return_index=True)
+        names = np.concatenate([left_name, right_name])[at]
+        roots = self.grouping.component_roots(
+            len(nodes), np.searchsorted(nodes, left).astype(np.int64), np.searchsorted(nodes, right).astype(np.int64)
+        )
+        least = np.full(len(nodes), np.iinfo(np.uint64).max, dtype=np.uint64)
+        np.minimum.at(least, roots, names)
+        sizes = np.bincount(roots, minlength=len(nodes))
+        found = {"key": nodes, "component": least[roots], "minhash_num_candidates": sizes[roots].astype(np.int64)}
+        return pa.table(found, schema=COMPONENTS)
+
+    def shingles(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
+        """The shingle sets of documents that have a candidate, keyed by their component."""
+        yield SHINGLES.empty_table()
+        settings, scheme = self.settings, self.scheme
+        wanted = rows["components"]
+        wanted_rows = integers(one_chunk(wanted, "key"), np.uint64)
+        component, candidates = one_chunk(wanted, "component"), one_chunk(wanted, "minhash_num_candidates")
+        for batch in part.batches:
+            row = integers(batch.column("row"), np.uint64)
+            at = np.searchsorted(wanted_rows, row)
+            chosen = np.flatnonzero(at < len(wanted_rows))
+            chosen = chosen[wanted_rows[at[chosen]] == row[chosen]]
+            if not len(chosen):
+                continue
+            documents = take_rows(batch, chosen)
+            sets, bounds = self.shingling.shingle_sets(
+                *text_buffers(documents.column("text")), self.table, self.unit, scheme.same_numbers, scheme.size
+            )
+            table = {
+                "key": self.hashing.mix_all(integers(take(component, at[chosen]), np.uint64)),
+                "minhash_num_candidates": take(candidates, at[chosen]),
+                **order_columns(documents, settings.keep, settings.by, settings.prefer_sources),
+                "shingles": cast("Any", pa).LargeListArray.from_arrays(bounds, sets),
+            }
+            yield pa.table(table, schema=SHINGLES)
+
+    def verify(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
+        settings, scheme = self.settings, self.scheme
+        candidates = rows["shingles"]
+        order = best_first(candidates, ("key",))
+        component = integers(one_chunk(candidates, "key"), np.uint64)
+        sets, bounds = list_buffers(one_chunk(candidates, "shingles"))
+        winners, shared, estimated, true, limited = self.verification.verify_components(
+            sets,
+            bounds,
+            order,
+            group_bounds(component[order]),
+            *self.permutations,
+            scheme.bands,
+            scheme.rows,
+            self.seed,
+            self.grouping.JACCARD if settings.measure == "jaccard" else self.grouping.CONTAINMENT,
+            settings.min_similarity,
+            settings.max_probes,
+        )
+        stays = winners < 0
+        head = np.where(stays, np.arange(len(winners)), winners)
+        row, ids = one_chunk(candidates, "row"), one_chunk(candidates, "id")
+        found = {
+            "key": row,
+            "id": ids,
+            "winner": take(row, winners),
+            "winner_id": take(ids, winners),
+            "shared_bands": pa.array(shared, mask=stays),
+            "estimated": pa.array(estimated, mask=stays),
+            "similarity": pa.array(true, mask=stays),
+            "limited": limited,
+            "group": component,
+            "minhash_num_candidates": one_chunk(candidates, "minhash_num_candidates"),
+            "minhash_cluster_size": np.bincount(head, minlength=len(winners))[head].astype(np.int64),
+        }
+        return pa.table(found, schema=VERIFIED).sort_by("key")
+
+    def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
+        found = rows["verify"]
+        return decide(
+            part_rows(part.batches),
+            found,
+            dropped=flags(one_chunk(found, "winner").is_valid(), False),
+            rule="minhash.near_duplicate",
+            values=found.column("similarity").to_pylist(),
+            threshold=self.settings.min_similarity,
+            columns={"minhash_num_candidates": 1, "minhash_cluster_size": 1},
+        )
+
+
+def list_buffers(lists: Column) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+    """Values and offsets [rows + 1] of a large_list<uint32> without nulls, zero-copy."""
+    arrays = cast("Any", lists)
+    return arrays.values.to_numpy(), arrays.offsets.to_numpy()
