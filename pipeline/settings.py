@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
+
+from corpusmill.pipeline.errors import RequestError
 
 T = TypeVar("T")
 
@@ -45,45 +47,61 @@ def build_settings(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, 
     problems: list[SettingProblem] = [
         ((key,), f"no such setting; {nearest(key, fields)}") for key in values if key not in fields
     ]
-    known = {key: _with_units(value, hints[key]) for key, value in values.items() if key in fields}
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in known:
+        if required and name not in values:
             problems.append(((name,), "is required"))
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if key in fields:
+            made[key], found = _build(value, hints[key])
+            problems += [((key, *below), message) for below, message in found]
     if problems:
         return None, problems
     try:
-        checked = {key: adapter(hints[key]).validate_python(value) for key, value in known.items()}
-    except ValidationError:
-        return None, _validation_problems(known, hints)
-    try:
-        return kind(**checked), []
-    except (ValueError, TypeError) as error:  # the dataclass's own checks, in __post_init__
+        return kind(**made), []
+    except (ValueError, TypeError, RequestError) as error:  # the dataclass's own checks, in __post_init__
         return None, [((), str(error))]
 
 
-def _validation_problems(known: Mapping[str, Any], hints: Mapping[str, Any]) -> list[SettingProblem]:
-    problems: list[SettingProblem] = []
-    for key, value in known.items():
-        try:
-            adapter(hints[key]).validate_python(value)
-        except ValidationError as error:
-            for item in error.errors():
-                where = tuple(part for part in item["loc"] if isinstance(part, int) or part.isidentifier())
-                problems.append(((key, *where), f"{item['msg']}, got {item['input']!r}"))
-    return problems
+def _build(value: Any, hint: Any) -> tuple[Any, list[SettingProblem]]:
+    """The value as the type hint wants it, or what is wrong with it."""
+    inner = _dataclass_in(hint)
+    if inner is not None and isinstance(value, Mapping):
+        return build_settings(inner, value)
+    if inner is not None and isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
+        items, problems = [], []
+        for index, item in enumerate(value):
+            made, found = build_settings(inner, item)
+            items.append(made)
+            problems += [((index, *below), message) for below, message in found]
+        return tuple(items), problems
+    try:
+        return TypeAdapter(hint).validate_python(_with_units(value, hint)), []
+    except ValidationError as error:
+        seen: dict[tuple[str | int, ...], str] = {}
+        for item in error.errors():  # of a union, the first complaint is about the type meant most
+            where = tuple(part for part in item["loc"] if isinstance(part, int))
+            seen.setdefault(where, f"{item['msg']}, got {item['input']!r}")
+        return None, list(seen.items())
 
 
-def adapter(hint: Any) -> TypeAdapter[Any]:
-    """Lenient where YAML is ambiguous (a whole number for a float), strict where a typo would hide (bool for int)."""
-    if dataclasses.is_dataclass(hint):
-        return TypeAdapter(hint)
-    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+def _options(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _dataclass_in(hint: Any) -> type[Any] | None:
+    """The dataclass that the hint admits, alone or in a tuple."""
+    for option in _options(hint):
+        for part in (option, *typing.get_args(option)):
+            if isinstance(part, type) and dataclasses.is_dataclass(part):
+                return part
+    return None
 
 
 def _with_units(value: Any, hint: Any) -> Any:
     """Quantities where the hint admits a whole number; one value where the hint wants a tuple of them."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    options = _options(hint)
     if isinstance(value, str):
         if (int in options or float in options) and (number := quantity(value)) is not None:
             return number

@@ -3,9 +3,12 @@
 Classes are imported when a recipe names them, so a table of all stages costs nothing.
 """
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
+from corpusmill.pipeline.phases import Phase
+from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.stage import Stage
 
 STAGES = {
@@ -44,3 +47,15 @@ class StageTable:
     def section(self, name: str) -> type[Any]:
         loaded: type[Any] = _load(SECTIONS[name])
         return loaded
+
+
+def token_phases(recipe: Recipe) -> list[Phase]:
+    """The phases that turn what is left into token shards; none for a recipe without a `tokenizer`."""
+    tokenizer, tokens = recipe.sections.get("tokenizer"), recipe.sections.get("tokens")
+    if tokenizer is None and tokens is None:
+        return []
+    from corpusmill.stages.tokens.phases import token_phases as phases_of
+    from corpusmill.stages.tokens.token_settings import TokenizerSettings, TokenSettings
+
+    settings = replace(tokens or TokenSettings(), tokenizer=tokenizer or TokenizerSettings())
+    return phases_of(settings, recipe.seed)
