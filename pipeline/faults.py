@@ -1,7 +1,9 @@
 """Named points at which a test can have a process killed, to show that nothing is lost.
 
-`CORPUSMILL_FAULT=point:n:file` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
-across processes in `file`. Unset, a point costs one look-up.
+`CORPUSMILL_FAULT=point=n=file,…` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
+across processes in `file`. Unset, a point costs one look-up. The points of each phase, in a unit's order:
+`<phase>:planned` (driver), `<phase>:start`, `<phase>:output` (files written, nothing committed), `<phase>:receipt`
+(files in place, no receipt), `<phase>:done` (receipt written, driver not told), `<phase>:driver` (driver told).
 """
 
 import os
@@ -13,12 +15,16 @@ def fault_point(name: str) -> None:
     wanted = os.environ.get("CORPUSMILL_FAULT")
     if wanted is None:
         return
-    point, count, counter = wanted.rsplit(":", 2)
-    if point != name:
-        return
+    for fault in wanted.split(","):
+        point, count, counter = fault.split("=")
+        if point == name and _reached(counter) == int(count):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _reached(counter: str) -> int:
+    """Add one to the count kept in a file's size."""
     descriptor = os.open(counter, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
     os.write(descriptor, b"x")
-    reached = os.fstat(descriptor).st_size
+    size = os.fstat(descriptor).st_size
     os.close(descriptor)
-    if reached == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
+    return size

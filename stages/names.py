@@ -16,11 +16,15 @@ STAGES = {
     "jsonl": "corpusmill.stages.collect.jsonl:Jsonl",
     "parquet": "corpusmill.stages.collect.parquet:Parquet",
     "text": "corpusmill.stages.collect.plain_text:PlainText",
+    "warc": "corpusmill.stages.collect.warc:Warc",
     "python_docs": "corpusmill.stages.collect.python_docs:PythonDocs",
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
+    # gather
+    "exact": "corpusmill.stages.gather.exact:Exact",
+    "minhash": "corpusmill.stages.gather.minhash:MinHash",
 }
 """Short name -> module:class. A stage's class says its kind."""
 

@@ -1,0 +1,182 @@
+"""A recipe built whole: same bytes whatever the workers, resume, what a change runs again, and bad input."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from small_corpus import contents, run_recipe, small_recipe, write_corpus
+
+from corpusmill.pipeline import inputs as inputs_module
+from corpusmill.pipeline.build import all_receipts
+from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.status import read_status
+from corpusmill.pipeline.verify import verify
+
+DECIDING = ("make", "decide-1", "exact/decide")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    write_corpus(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("built") / "straight"
+    run_recipe(small_recipe(corpus), run)
+    return run
+
+
+def test_books_balance_and_count_what_the_corpus_holds(built: Path) -> None:
+    found = verify(RunFolder(str(built)))
+    assert found.ok, found.problems
+    status = read_status(RunFolder(str(built)))
+    assert status["state"] == "complete"
+    documents = [status["sources"][name]["documents"] for name in "abc"]
+    assert sum(each["in"] for each in documents) == 3 * 8 * 12
+    dropped = sum(each["dropped"].get("exact.duplicate", 0) for each in documents)
+    short = sum(each["dropped"].get("short", 0) for each in documents)
+    assert short > 10
+    assert dropped > 10  # every seventh document repeats the one before, unless both were short
+    assert sum(each["kept"] for each in documents) == 3 * 8 * 12 - short - dropped
+
+
+def test_units_are_cut_by_file_and_size_alone(built: Path) -> None:
+    receipts = [receipt for receipt in all_receipts(RunFolder(str(built))) if receipt.phase == "make"]
+    assert len(receipts) >= 24
+    assert {receipt.source for receipt in receipts} == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_same_bytes_for_any_number_of_workers(corpus: Path, built: Path, tmp_path: Path, workers: int) -> None:
+    run_recipe(small_recipe(corpus), tmp_path / f"other-name-{workers}", workers)
+    assert contents(tmp_path / f"other-name-{workers}") == contents(built)
+
+
+def test_same_bytes_when_inputs_are_listed_in_another_order_or_lie_elsewhere(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved)  # keeps modification times
+    tree = small_recipe(moved)
+    for name, source in tree["sources"].items():
+        source["paths"] = sorted((str(path) for path in moved.glob(f"{name}-*")), reverse=True)
+    run_recipe(tree, tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(built)
+
+
+def test_changing_nothing_runs_nothing(corpus: Path, built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    assert set(run_recipe(small_recipe(corpus), tmp_path / "run").ran.values()) == {0}
+
+
+def test_a_changed_threshold_opens_no_input_and_no_text_before_the_gathers(
+    corpus: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    opened: list[str] = []
+    whole = RunFolder.arrow_source
+
+    def counting(self: RunFolder, name: str) -> object:
+        opened.append(name)
+        return whole(self, name)
+
+    monkeypatch.setattr(RunFolder, "arrow_source", counting)
+    monkeypatch.setattr(inputs_module, "open_input", lambda file: opened.append(f"input {file.name}"))
+    tree = small_recipe(corpus)
+    tree["stages"] = [tree["stages"][0], {"drop": {"when": "num_bytes < 600", "as": "short"}}]
+    result = run_recipe(tree, tmp_path / "run")
+    assert result.ran["make"] == 0
+    assert result.ran["decide-1"] > 0
+    assert any(name.startswith("measures/") for name in opened)
+    assert not [name for name in opened if name.startswith(("documents/", "input"))]
+
+
+def test_one_new_file_runs_its_own_unit_and_the_gathers(corpus: Path, built: Path, tmp_path: Path) -> None:
+    folder, run = tmp_path / "corpus", tmp_path / "run"
+    shutil.copytree(corpus, folder)
+    shutil.copytree(built, run)
+    (folder / "a-99.jsonl").write_text(json.dumps({"id": "new", "text": "A new document of its own. " * 30}) + "\n")
+    result = run_recipe(small_recipe(folder), run)
+    assert result.ran["make"] == 1
+    assert result.ran["decide-1"] == 1
+    assert result.ran["exact/hashes"] == 1
+    assert result.ran["exact/groups"] == 1
+    assert verify(RunFolder(str(run))).ok
+
+
+def test_reuse_takes_units_of_another_run(corpus: Path, built: Path, tmp_path: Path) -> None:
+    result = run_recipe(small_recipe(corpus, reuse=[str(built)]), tmp_path / "run")
+    assert set(result.ran.values()) == {0}
+    assert contents(tmp_path / "run") == contents(built)
+    assert verify(RunFolder(str(tmp_path / "run"))).ok
+
+
+def test_limit_and_sample_read_less(corpus: Path, tmp_path: Path) -> None:
+    run_recipe(small_recipe(corpus), tmp_path / "limit", limit=3)
+    sources = read_status(RunFolder(str(tmp_path / "limit")))["sources"]
+    assert [sources[name]["documents"]["in"] for name in "abc"] == [3, 3, 3]
+    run_recipe(small_recipe(corpus), tmp_path / "sample", sample=0.25)
+    sources = read_status(RunFolder(str(tmp_path / "sample")))["sources"]
+    assert 40 < sum(sources[name]["documents"]["in"] for name in "abc") < 110
+
+
+GOOD = json.dumps({"id": "good", "text": "A document that is quite all right. " * 20}) + "\n"
+
+
+def bad_inputs(folder: Path) -> dict[str, str]:
+    """Files with one bad record each, and the reason that each must be given."""
+    folder.mkdir()
+    truncated = gzip.compress("".join(GOOD.replace("good", f"{i}") for i in range(500)).encode())[:-200]
+    (folder / "truncated.jsonl.gz").write_bytes(truncated)
+    (folder / "bytes.jsonl").write_bytes(GOOD.encode() + b'{"id": "x", "text": "\xff\xfe"}\n')
+    (folder / "broken.jsonl").write_text(GOOD + '{"id": "x", "text": \n')
+    (folder / "empty.jsonl").write_text("")
+    (folder / "column.jsonl").write_text(GOOD + '{"id": "x", "body": "no text here"}\n')
+    (folder / "null.jsonl").write_text(GOOD + '{"id": "x", "text": null}\n')
+    (folder / "blank.jsonl").write_text(GOOD + '{"id": "x", "text": ""}\n')
+    (folder / "long.jsonl").write_text(GOOD + '{"id": "x", "text": "' + "long " * 40_000 + '"}\n')
+    return {
+        "truncated.jsonl.gz": "truncated_input",
+        "bytes.jsonl": "invalid_utf8",
+        "broken.jsonl": "malformed_record",
+        "column.jsonl": "missing_field",
+        "null.jsonl": "null_text",
+        "blank.jsonl": "empty_document",
+        "long.jsonl": "record_too_large",
+    }
+
+
+def bad_recipe(folder: Path, **changes: object) -> dict[str, object]:
+    tree = small_recipe(folder, max_document_bytes=100_000, stages=["normalize"])
+    tree["sources"] = {"bad": {"read": "jsonl", "paths": [str(folder)]}}
+    return tree | changes
+
+
+def test_each_bad_record_fails_with_its_reason_and_the_rest_is_built(tmp_path: Path) -> None:
+    reasons = bad_inputs(tmp_path / "in")
+    result = run_recipe(bad_recipe(tmp_path / "in"), tmp_path / "run")
+    run = RunFolder(str(tmp_path / "run"))
+    refused = []
+    for receipt in all_receipts(run):
+        file = receipt.output("refused")
+        if file is not None:
+            refused += run.read_table(file.path).to_pylist()
+    assert {(line["file"], line["reason"]) for line in refused} == set(reasons.items())
+    assert all(line["record"] for line in refused)
+    documents = read_status(run)["sources"]["bad"]["documents"]
+    assert documents["failed"] == dict.fromkeys(reasons.values(), 1)
+    assert documents["kept"] >= 6
+    assert any("empty.jsonl" in warning for warning in result.warnings)
+    assert verify(run).ok
+
+
+def test_on_bad_record_stop_names_file_record_and_way_out(tmp_path: Path) -> None:
+    bad_inputs(tmp_path / "in")
+    with pytest.raises(CorpusmillError, match=r"(?s)\.jsonl.*record.*on_bad_record: skip"):
+        run_recipe(bad_recipe(tmp_path / "in", on_bad_record="stop"), tmp_path / "run")
