@@ -3,7 +3,6 @@
 Classes are imported when a recipe names them, so a table of all stages costs nothing.
 """
 
-from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -18,6 +17,8 @@ STAGES = {
     "text": "corpusmill.stages.collect.plain_text:PlainText",
     "warc": "corpusmill.stages.collect.warc:Warc",
     "python_docs": "corpusmill.stages.collect.python_docs:PythonDocs",
+    # extract
+    "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     # measure
@@ -28,7 +29,10 @@ STAGES = {
 }
 """Short name -> module:class. A stage's class says its kind."""
 
-SECTIONS: dict[str, str] = {}
+SECTIONS: dict[str, str] = {
+    "tokenizer": "corpusmill.stages.tokens.token_settings:TokenizerSettings",
+    "tokens": "corpusmill.stages.tokens.token_settings:TokenSettings",
+}
 """Section of a recipe -> module:dataclass."""
 
 
@@ -58,8 +62,7 @@ def token_phases(recipe: Recipe) -> list[Phase]:
     tokenizer, tokens = recipe.sections.get("tokenizer"), recipe.sections.get("tokens")
     if tokenizer is None and tokens is None:
         return []
-    from corpusmill.stages.tokens.phases import token_phases as phases_of
+    from corpusmill.stages.tokens.token_phases import token_phases as phases_of
     from corpusmill.stages.tokens.token_settings import TokenizerSettings, TokenSettings
 
-    settings = replace(tokens or TokenSettings(), tokenizer=tokenizer or TokenizerSettings())
-    return phases_of(settings, recipe.seed)
+    return phases_of(tokenizer or TokenizerSettings(), tokens or TokenSettings(), recipe.seed)
