@@ -1,7 +1,7 @@
 """A datatrove step as a stage: one generator per unit, our collector as its exclusion writer.
 
 What the step hands to its exclusion writer is dropped with the step's reason; what vanishes unseen counts as dropped
-by `datatrove.<name>`. A step that yields documents in another order than it got them is refused, since rows are
+by `datatrove_<name>`. A step that yields documents in another order than it got them is refused, since rows are
 written as soon as a later one has come out. What its own writers write lies outside the books.
 """
 
@@ -42,6 +42,7 @@ class Exclusions:
 def run_datatrove(entry: StageEntry, slabs: Iterator[Slab], books: Books) -> Iterator[Slab]:
     """The slabs with the step's drops and text applied, in order."""
     step = entry.stage.open()
+    name = type(step).__name__ if entry.label == entry.stage.name else entry.label
     exclusions = Exclusions()
     if hasattr(step, "exclusion_writer"):
         step.exclusion_writer = exclusions
@@ -56,10 +57,13 @@ def run_datatrove(entry: StageEntry, slabs: Iterator[Slab], books: Books) -> Ite
             waiting.append((number, slab))
             live = slab.live()
             texts, ids, metas = (live.column(name).to_pylist() for name in ("text", "id", "meta"))
-            for position, text, name, meta in zip(slab.alive.tolist(), texts, ids, metas, strict=True):
+            urls, langs = (live.column(column).to_pylist() for column in ("url", "lang"))
+            for position, text, doc_id, meta, url, lang in zip(
+                slab.alive.tolist(), texts, ids, metas, urls, langs, strict=True
+            ):
                 extra = json.loads(meta) if meta else {}
-                metadata = {**extra, "url": None, ROW: number + position} if isinstance(extra, dict) else {}
-                yield Document(text=text, id=name, metadata=metadata)
+                metadata = {"meta": extra, "url": url, "language": lang, ROW: number + position}
+                yield Document(text=text, id=doc_id, metadata=metadata)
             number += slab.rows.num_rows
 
     def finish(first: int, slab: Slab) -> Slab:
@@ -71,7 +75,7 @@ def run_datatrove(entry: StageEntry, slabs: Iterator[Slab], books: Books) -> Ite
                 texts[position] = came.pop(number)
                 continue
             reason = exclusions.reasons.pop(number, "")
-            rule = f"{entry.label}.{reason}" if reason else entry.label
+            rule = f"datatrove_{name}.{reason}" if reason else f"datatrove_{name}"
             books.dropped[rule] += 1
             slab.drop(np.array([position]), rule, None, None)
         changed = pa.array(texts, type=pa.large_string())

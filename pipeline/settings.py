@@ -76,6 +76,9 @@ def _build(value: Any, hint: Any) -> tuple[Any, list[SettingProblem]]:
             items.append(made)
             problems += [((index, *below), message) for below, message in found]
         return tuple(items), problems
+    options = _options(hint)
+    if isinstance(value, bool) and bool not in options and (int in options or float in options):
+        return None, [((), f"must be a number, got {str(value).lower()}")]
     try:
         return TypeAdapter(hint).validate_python(_with_units(value, hint)), []
     except ValidationError as error:

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
@@ -242,11 +242,3 @@ class PartView:
 class Gather(Stage, Protocol):
     def rounds(self) -> tuple[Round, ...]:
         """Its rounds, in order; the last one decides."""
-
-
-@runtime_checkable
-class DatatroveStep(Protocol):
-    """A stage whose worker is a datatrove pipeline step, run as one generator per unit."""
-
-    def step(self) -> Any:
-        """A new, unused datatrove PipelineStep."""

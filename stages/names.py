@@ -21,8 +21,13 @@ STAGES = {
     "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
+    "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",
+    # extract
+    "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
+    "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
+    "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",
     "minhash": "corpusmill.stages.gather.minhash:MinHash",

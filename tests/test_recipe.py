@@ -1,0 +1,110 @@
+"""Recipes: typed values, every problem at once with its line, variables, overrides, entries with names of their own."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from corpusmill.pipeline.check import check_recipe
+from corpusmill.pipeline.errors import RecipeError
+from corpusmill.pipeline.recipe import Recipe
+from corpusmill.stages.names import StageTable, token_phases
+
+GOOD = """\
+format: 1
+name: good
+seed: 7
+variables: {data: DATA}
+unit_bytes: 2MiB
+sources:
+  web: {read: jsonl, paths: ["${data}/*.jsonl"], text: body, max_bytes: 20MB}
+stages:
+  - normalize
+  - language: {keep: [en, no], min_score: 1e-1, early: true}
+  - language: {as: second, only: [web]}
+  - drop: {when: "second_score < 0.5 and lang = 'en'", as: unsure}
+  - exact
+tokenizer: {train: sentencepiece-bpe, vocab_size: 2K}
+"""
+
+
+def load(tmp_path: Path, text: str, *overrides: str) -> Recipe:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text.replace("DATA", str(tmp_path / "in")))
+    return Recipe.load(path, StageTable(), overrides)
+
+
+def test_values_are_typed(tmp_path: Path) -> None:
+    recipe = load(tmp_path, GOOD)
+    assert (recipe.name, recipe.seed, recipe.unit_bytes) == ("good", 7, 2 << 20)
+    (web,) = recipe.sources
+    assert web.paths == (f"{tmp_path}/in/*.jsonl",)
+    assert web.max_bytes == 20_000_000
+    assert getattr(web.reader, "text") == "body"  # noqa: B009  # the protocol does not know the field
+    early, second = recipe.entries[1], recipe.entries[2]
+    assert early.early
+    assert getattr(early.stage, "keep") == ("en", "no")  # noqa: B009  # YAML 1.2: `no` is Norwegian
+    assert second.label == "second"
+    assert second.adds() == {"lang": pa.string(), "second_score": pa.float32()}
+    assert recipe.entries[3].rules()[0].name == "unsure"
+    assert recipe.sections["tokenizer"].vocab_size == 2000
+
+
+def test_overrides_reach_stages_by_name(tmp_path: Path) -> None:
+    recipe = load(tmp_path, GOOD, "seed=9", "stages.language.min_score=0.5", "sources.web.text=t")
+    assert recipe.seed == 9
+    assert getattr(recipe.entries[1].stage, "min_score") == 0.5  # noqa: B009
+    with pytest.raises(RecipeError, match="no stage 'gofer'"):
+        load(tmp_path, GOOD, "stages.gofer.x=1")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format: 1", "format: 2", "recipe.yaml:1: format: must be 1, got 2"),
+        ("seed: 7", "sead: 7", "recipe.yaml:3: sead: no such key; did you mean 'seed'?"),
+        ("seed: 7", "seed: true", "recipe.yaml:3: seed: "),
+        ("read: jsonl", "read: jsonlines", "recipe.yaml:7: sources.web.read: .*did you mean 'jsonl'?"),
+        ("text: body", "txet: body", "recipe.yaml:7: sources.web.txet: no such setting; did you mean 'text'?"),
+        ("- normalize", "- normalise", "recipe.yaml:9: stages.0.normalise: .*did you mean 'normalize'?"),
+        ("min_score: 1e-1", "min_score: high", "recipe.yaml:10: stages.1.language.min_score: "),
+        ("only: [web]", "only: [books]", "recipe.yaml:11: .*no such source: 'books'; there is: web"),
+        ("as: second", "early: false", "recipe.yaml:11: stages.2: a second 'language'"),
+        ("${data}", "${dtaa}", "recipe.yaml:7: sources.web.paths.0: "),
+        ("vocab_size: 2K", "vocab_size: many", "recipe.yaml:14: tokenizer.vocab_size: "),
+    ],
+)
+def test_mistakes_name_line_key_and_way_out(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message.replace("?", r"\?")):
+        load(tmp_path, GOOD.replace(old, new, 1))
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(tmp_path, GOOD.replace("seed: 7", "sead: 7").replace("- normalize", "- normalise"))
+    assert len(caught.value.problems) == 2
+
+
+def test_check_refuses_columns_that_nothing_measures_and_inputs_that_are_not_there(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    recipe = load(tmp_path, GOOD)
+    phases, problems = check_recipe(recipe, "recipe.yaml", token_phases)
+    assert [problem.key for problem in problems] == ["sources"]
+    assert "no such file" in problems[0].message
+    (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
+    phases, problems = check_recipe(recipe, "recipe.yaml", token_phases)
+    assert not problems
+    assert phases[0]["units"] == 1
+    assert [phase["name"] for phase in phases[:3]] == ["make", "decide-1", "exact/hashes"]
+    wrong = load(tmp_path, GOOD.replace("second_score < 0.5", "secnd_score < 0.5"))
+    _, problems = check_recipe(wrong, "recipe.yaml", token_phases)
+    assert "did you mean 'second_score'?" in problems[0].message
+
+
+def test_variables_of_the_environment_are_stored_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from corpusmill.pipeline.build import resolved
+
+    monkeypatch.setenv("MY_SECRET_PLACE", str(tmp_path))
+    recipe = load(tmp_path, GOOD.replace("${data}", "${MY_SECRET_PLACE}"))
+    assert recipe.sources[0].paths == (f"{tmp_path}/*.jsonl",)
+    assert "${MY_SECRET_PLACE}" in resolved(recipe)
