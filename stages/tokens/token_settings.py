@@ -1,0 +1,71 @@
+"""What a recipe may say of the tokenizer and of the token shards, checked when it is read."""
+
+from dataclasses import dataclass
+
+from corpusmill.pipeline.errors import RequestError
+
+TRAINERS = ("sentencepiece-bpe", "sentencepiece-unigram")
+END_OF_DOCUMENT = "<|endoftext|>"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerSettings:
+    """`tokenizer:` of a recipe: train one on a sample of the run, or load one.
+
+    The defaults lose nothing: identity normaliser, byte fallback, whitespace kept, no dummy prefix. `num_threads` is
+    a setting because sentencepiece learns other pieces with other thread counts.
+    """
+
+    train: str | None = "sentencepiece-bpe"
+    load: str | None = None  # a sentencepiece model file; replaces `train`
+    vocab_size: int = 32_000  # at most: a small sample can give fewer pieces
+    sample_bytes: int = 64 << 20  # UTF-8 text to train on, chosen by hash of id
+    num_threads: int = 1
+    byte_fallback: bool = True
+    split_digits: bool = True
+    character_coverage: float = 0.9995
+    normalizer: str = "identity"
+    user_defined: tuple[str, ...] = ()  # strings that are always one token of their own
+    end_of_document: str | None = None  # the piece that ends a document; default: the loaded model's </s> piece
+
+    def __post_init__(self) -> None:
+        if self.load is None and self.train not in TRAINERS:
+            raise RequestError(f"tokenizer.train: {self.train!r}; choose one of {', '.join(TRAINERS)}, or set load.")
+        if not 300 <= self.vocab_size < 1 << 31:
+            raise RequestError(f"tokenizer.vocab_size: {self.vocab_size}; at least 300 (256 are the bytes).")
+        if self.sample_bytes < 1:
+            raise RequestError(f"tokenizer.sample_bytes: {self.sample_bytes}; give a positive number of bytes.")
+        if self.num_threads < 1:
+            raise RequestError(f"tokenizer.num_threads: {self.num_threads}; at least 1.")
+        if not 0.9 <= self.character_coverage <= 1.0:
+            raise RequestError(f"tokenizer.character_coverage: {self.character_coverage}; between 0.9 and 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenSettings:
+    """`tokens:` of a recipe."""
+
+    bucket_by: str | None = None  # a measured column; its quantiles cut each source into buckets
+    num_buckets: int = 4
+    measures: tuple[str, ...] = ()  # measured columns to keep in docs.parquet
+    held_out: float = 0.005  # share of each source's documents
+    held_out_min_documents: int = 100  # but never more than a tenth of the source
+    held_out_max_bytes: int = 20_000_000  # per source
+    split_by: str | None = None  # a measured column; default: the near-duplicate group, else the id
+    max_file_tokens: int = 1 << 28
+    max_file_documents: int = 1 << 20  # bounds the memory of a docs.parquet
+    run_tokens: int = 1 << 26  # tokens that an encode unit sorts in memory at a time
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out <= 0.1:
+            raise RequestError(f"tokens.held_out: {self.held_out}; a share between 0 and 0.1.")
+        if self.bucket_by is not None and not 1 <= self.num_buckets <= 1000:
+            raise RequestError(f"tokens.num_buckets: {self.num_buckets}; between 1 and 1000.")
+        if not 1 <= self.max_file_tokens <= 1 << 28:
+            raise RequestError(f"tokens.max_file_tokens: {self.max_file_tokens}; at most 2**28.")
+        if self.max_file_documents < 1 or self.run_tokens < 1:
+            raise RequestError("tokens.max_file_documents and tokens.run_tokens: at least 1.")
+
+    def columns(self) -> tuple[str, ...]:
+        """The measured columns that encoding reads."""
+        return tuple(dict.fromkeys([*self.measures, *([self.bucket_by] if self.bucket_by else [])]))
