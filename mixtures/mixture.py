@@ -83,20 +83,19 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
         raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
     sizes = {name: source.num_tokens for name, source in manifest.sources.items()}
     epochs = epoch_caps(mixture.max_epochs, sizes)
+    source_rows = {name: source.num_rows(mixture.sequence_length) for name, source in manifest.sources.items()}
+    usable = {name: size for name, size in sizes.items() if source_rows[name]}
     phases = mixture.all_phases()
-    starts = [ratios_for(phase.weights, sizes, mixture.tokens, epochs) for phase in phases]
+    for phase in phases:
+        for weights in (phase.weights, phase.to):
+            if isinstance(weights, Mapping):
+                _check_size(weights, sizes, mixture.sequence_length)
+    starts = [ratios_for(phase.weights, usable, mixture.tokens, epochs) for phase in phases]
     ends = [
-        start if phase.to is None else ratios_for(phase.to, sizes, mixture.tokens, epochs)
+        start if phase.to is None else ratios_for(phase.to, usable, mixture.tokens, epochs)
         for phase, start in zip(phases, starts, strict=True)
     ]
     names = sorted({name for ratios in starts + ends for name in ratios})
-    source_rows = {name: manifest.sources[name].num_rows(mixture.sequence_length) for name in names}
-    for name, count in source_rows.items():
-        if count == 0:
-            raise RequestError(
-                f"weights.{name}: the source has {sizes[name]} tokens, less than one row of "
-                f"{mixture.sequence_length} + 1: leave it out, or take a shorter sequence_length."
-            )
     caps = {name: floor(epochs[name] * source_rows[name]) for name in names if name in epochs}
     lengths = phase_rows(phases, num_rows)
     filled, unfilled = _fill(starts, ends, lengths, caps)
@@ -136,6 +135,16 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
         ),
         phases=tuple(planned),
     )
+
+
+def _check_size(weights: Mapping[str, float], sizes: Mapping[str, int], sequence_length: int) -> None:
+    """Rules such as `natural` pass over a source without one whole row; a weight written for it is a mistake."""
+    for name, weight in weights.items():
+        if weight and name in sizes and sizes[name] <= sequence_length:
+            raise RequestError(
+                f"weights.{name}: the source has {sizes[name]} tokens, less than one row of {sequence_length} + 1: "
+                "leave it out, or take a shorter sequence_length."
+            )
 
 
 def epoch_caps(max_epochs: float | Mapping[str, float] | None, sizes: Mapping[str, int]) -> dict[str, Fraction]:

@@ -1,0 +1,120 @@
+"""Positions to rows: every draw of the plan once, rows at most as often as caps allow, exact at block boundaries."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from test_mixture import manifest, mixtures
+
+from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
+from corpusmill.mixtures.plan import Plan
+from corpusmill.mixtures.positions import PositionMap
+from corpusmill.pipeline.errors import RequestError
+
+SIZES = {"a": 900, "b": 300, "c": 41, "d": 9, "e": 500}
+
+
+@settings(max_examples=100, deadline=None)
+@given(mixtures())
+def test_every_draw_comes_once_and_blocks_are_exact(mixture: Mixture) -> None:
+    try:
+        plan = make_plan(manifest(**SIZES), mixture)
+    except RequestError:
+        return
+    positions = PositionMap(plan)
+    located = positions.locate(np.arange(plan.num_rows))
+    drawn_in_all: Counter[int] = Counter()
+    start = 0
+    for phase in plan.phases:
+        segment = phase.segment
+        sources = located.source[start : start + segment.rows]
+        assert np.bincount(sources, minlength=len(plan.sources)).tolist() == list(segment.totals)
+        for end in [
+            *range(segment.block_rows, segment.rows, segment.block_rows * (1 + segment.num_blocks // 20)),
+            segment.rows,
+        ]:
+            counts = np.bincount(sources[:end], minlength=len(plan.sources)).tolist()
+            for first, last, count in zip(segment.start, segment.end, counts, strict=True):
+                target = end * (first * (2 * segment.rows - end) + last * end)
+                assert abs(count * 2 * segment.rows**2 - target) < 2 * segment.rows**2
+            assert (
+                positions.drawn_by(start + end) == np.bincount(located.source[: start + end], minlength=len(counts))
+            ).all()
+        start += segment.rows
+        drawn_in_all.update(sources.tolist())
+    for index, source in enumerate(plan.sources):
+        draws = np.sort(located.draw[located.source == index])
+        assert draws.tolist() == list(range(drawn_in_all[index]))
+        rows = Counter(located.row[located.source == index].tolist())
+        assert set(rows) <= set(range(source.num_rows))
+        times = set(rows.values()) | ({0} if len(rows) < source.num_rows else set())
+        assert max(times) - min(times) <= 1
+        if source.max_rows is not None:
+            assert sum(rows.values()) <= source.max_rows
+
+
+def small_plan(seed: int = 5) -> Plan:
+    phases = (
+        Phase(name="main", share=3, weights={"a": 3, "b": 1, "d": 0.01}),
+        Phase(name="turn", share=1, weights={"a": 1}, to={"c": 1, "e": 1}),
+    )
+    return make_plan(manifest(**SIZES), Mixture(tokens=6000, sequence_length=4, phases=phases, seed=seed))
+
+
+def test_any_order_of_asking_gives_the_same() -> None:
+    plan = small_plan()
+    straight = PositionMap(plan).locate(np.arange(plan.num_rows))
+    order = np.random.default_rng(0).permutation(plan.num_rows)
+    mixed = PositionMap(plan).locate(order)
+    for name in ("source", "draw", "epoch", "row"):
+        assert (getattr(mixed, name) == getattr(straight, name)[order]).all()
+    alone = PositionMap(plan).locate(np.array([1400]))
+    assert (alone.source[0], alone.row[0]) == (straight.source[1400], straight.row[1400])
+
+
+def test_seed_changes_order_not_counts() -> None:
+    first, second = (PositionMap(small_plan(seed)).locate(np.arange(1500)) for seed in (1, 2))
+    assert (np.bincount(first.source) == np.bincount(second.source)).all()
+    assert (first.source != second.source).any()
+    assert (first.row != second.row).any()
+
+
+def test_row_order_of_a_source_is_its_own() -> None:
+    # Another mixture over other neighbours draws the same rows of `a` in the same order of draws.
+    few = make_plan(manifest(a=900, b=300), Mixture(tokens=4000, sequence_length=4, weights={"a": 1, "b": 1}, seed=5))
+    many = small_plan()
+    rows = []
+    for plan in (few, many):
+        located = PositionMap(plan).locate(np.arange(plan.num_rows))
+        chosen = located.source == [source.name for source in plan.sources].index("a")
+        rows.append(dict(zip(located.draw[chosen].tolist(), located.row[chosen].tolist(), strict=True)))
+    shared = rows[0].keys() & rows[1].keys()
+    assert len(shared) >= 400
+    assert all(rows[0][draw] == rows[1][draw] for draw in shared)
+
+
+def test_a_linear_phase_is_followed_inside() -> None:
+    plan = small_plan()
+    start = plan.phases[0].segment.rows
+    located = PositionMap(plan).locate(np.arange(start, plan.num_rows))
+    is_first = located.source == 0
+    thirds = [part.mean() for part in np.array_split(is_first, 3)]
+    assert thirds[0] == pytest.approx(5 / 6, abs=0.1)
+    assert thirds[1] == pytest.approx(1 / 2, abs=0.1)
+    assert thirds[2] == pytest.approx(1 / 6, abs=0.1)
+
+
+@pytest.mark.parametrize("position", [-1, 1500])
+def test_outside_the_plan(position: int) -> None:
+    plan = small_plan()
+    assert plan.num_rows == 1500
+    with pytest.raises(IndexError, match=f"position {position} of a plan with 1500 rows"):
+        PositionMap(plan).locate(np.array([0, position]))
+
+
+def test_a_plan_of_one_row_and_no_positions() -> None:
+    plan = make_plan(manifest(a=5), Mixture(tokens=4, sequence_length=4))
+    located = PositionMap(plan).locate(np.array([0]))
+    assert (located.source[0], located.epoch[0], located.row[0]) == (0, 0, 0)
+    assert len(PositionMap(plan).locate(np.array([], dtype=np.int64)).row) == 0
