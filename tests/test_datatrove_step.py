@@ -52,20 +52,23 @@ def build_with(corpus: Path, run: Path, *stages: Any) -> dict[str, Any]:
 
 def test_a_filter_drops_with_its_reasons_and_equals_the_filter_alone(corpus: Path, tmp_path: Path) -> None:
     from datatrove.data import Document
-    from datatrove.pipeline.filters import GopherQualityFilter
+    from datatrove.pipeline.filters.c4_filters import C4ParagraphFilter
 
-    settings = {"min_doc_words": 60, "max_avg_word_length": None, "min_stop_words": None}
-    step = {"step": "datatrove.pipeline.filters.GopherQualityFilter", "settings": settings}
-    documents = build_with(corpus, tmp_path / "run", {"datatrove": step})
-    alone = GopherQualityFilter(**settings)
     lines = [json.loads(line) for path in sorted(corpus.glob("a-*")) for line in path.read_text().splitlines()]
-    verdicts = [alone.filter(Document(text=line["text"].strip(), id=line["id"])) for line in lines]
-    reasons = [verdict[1] for verdict in verdicts if isinstance(verdict, tuple) and not verdict[0]]
-    assert documents["dropped"] == {
-        f"datatrove_GopherQualityFilter.{reason}": reasons.count(reason) for reason in set(reasons)
-    }
-    assert documents["kept"] == 60 - len(reasons)
-    assert 0 < len(reasons) < 60
+    for number, line in enumerate(lines):  # one in three has three paragraphs of 200 characters
+        line["text"] = "\n".join([line["text"].replace("\n", " ").ljust(240, "x")] * (1 + number % 3))
+    for path in corpus.glob("a-*"):
+        path.unlink()
+    (corpus / "a-00.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    documents = build_with(
+        corpus, tmp_path / "run", {"datatrove": {"step": "datatrove.pipeline.filters.c4_filters.C4ParagraphFilter"}}
+    )
+    alone = C4ParagraphFilter()
+    verdicts = [alone.filter(Document(text=line["text"], id=line["id"])) for line in lines]
+    reasons = [verdict[1] for verdict in verdicts if isinstance(verdict, tuple)]
+    assert documents["dropped"] == {f"datatrove_C4ParagraphFilter.{reasons[0]}": 40}
+    assert len(reasons) == 40
+    assert documents["kept"] == 20
 
 
 def test_what_vanishes_unseen_is_counted(corpus: Path, tmp_path: Path) -> None:
@@ -78,7 +81,8 @@ def test_a_writer_writes_and_passes_on(corpus: Path, tmp_path: Path) -> None:
     step = {"step": "datatrove.pipeline.writers.JsonlWriter", "settings": settings}
     documents = build_with(corpus, tmp_path / "run", {"datatrove": step})
     assert documents["kept"] == 60
-    written = [json.loads(line) for path in (tmp_path / "out").iterdir() for line in gzip.open(path)]
+    packed = [path.read_bytes() for path in (tmp_path / "out").iterdir()]
+    written = [json.loads(line) for data in packed for line in gzip.decompress(data).splitlines()]
     kept = {document["id"]: document["text"] for document in show(RunFolder(str(tmp_path / "run")), None, 100)}
     assert written
     assert all(kept[line["id"]] == line["text"] for line in written)
