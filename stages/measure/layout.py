@@ -1,0 +1,76 @@
+"""The layout of a batch: where its words are and what each is, found once and shared by all measures.
+
+The default segmenter, `auto`, cuts by script (see kernels/word_spans.py). Another segmenter hands in its own words as
+lists of strings through `layout_of_words`; the measures do not notice. 21 bytes per word, for the time of one batch.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpusmill.pipeline.document import Batch, text_buffers
+from corpusmill.pipeline.stage import Scratch
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The words of a batch in order; row i has words first[i] to first[i + 1].
+
+    data: the words' UTF-8, word w is data[starts[w] : starts[w] + num_bytes[w]]
+    starts, num_bytes: int32 [words]; num_chars: int32 [words], code points
+    hashes: uint64 [words], see kernels/word_spans.py; equal words have equal hashes
+    flags: uint8 [words], HAS_LETTER | HAS_TEXT | IS_SINGLE of kernels/word_spans.py
+    """
+
+    data: npt.NDArray[np.uint8]
+    first: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int32]
+    num_bytes: npt.NDArray[np.int32]
+    num_chars: npt.NDArray[np.int32]
+    hashes: npt.NDArray[np.uint64]
+    flags: npt.NDArray[np.uint8]
+
+    def words(self, row: int) -> list[str]:
+        """The words of one row, for people and tests."""
+        spans = range(self.first[row], self.first[row + 1])
+        return [self.data[self.starts[word] :][: self.num_bytes[word]].tobytes().decode() for word in spans]
+
+
+Segmenter = Callable[[Batch], Layout]
+
+
+def layout(batch: Batch, scratch: Scratch, segmenter: str = "auto") -> Layout:
+    """The batch's layout, made by the first measure that asks for this segmenter."""
+    return scratch.once(("layout", segmenter), partial(SEGMENTERS[segmenter], batch))
+
+
+def segment_by_script(batch: Batch) -> Layout:
+    """Words between spaces and symbols, or single letters where the script writes no spaces."""
+    from corpusmill.stages.kernels.characters import character_classes
+    from corpusmill.stages.kernels.word_spans import find_words
+
+    data, offsets = text_buffers(batch.column("text"))
+    return Layout(data[offsets[0] :], *find_words(data, offsets, character_classes()))
+
+
+def layout_of_words(rows: Sequence[Sequence[str]]) -> Layout:
+    """The layout of words that another segmenter found, a sequence of words per row."""
+    from corpusmill.stages.kernels.characters import character_classes
+    from corpusmill.stages.kernels.word_spans import describe_words
+
+    data, offsets = text_buffers(pa.array([word for words in rows for word in words], type=pa.large_string()))
+    first = np.cumsum([0, *map(len, rows)], dtype=np.int64)
+    starts, num_bytes = offsets[:-1].astype(np.int32), np.diff(offsets).astype(np.int32)
+    return Layout(data, first, starts, num_bytes, *describe_words(data, offsets, character_classes()))
+
+
+def hash_words(words: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """uint64 [words]: the hashes that a layout gives to these words, sorted."""
+    return np.sort(layout_of_words([words]).hashes)
+
+
+SEGMENTERS: dict[str, Segmenter] = {"auto": segment_by_script}
