@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.chain import Chain, Slab
-from corpusmill.pipeline.columns import lengths, nulls, take, take_rows
-from corpusmill.pipeline.document import DOCUMENT_SCHEMA, ROW_BITS, Batch, schema_of
+from corpusmill.pipeline.columns import concat_batches, lengths, nulls, take, take_rows
+from corpusmill.pipeline.document import BATCH_BYTES, DOCUMENT_SCHEMA, ROW_BITS, Batch, schema_of
 from corpusmill.pipeline.errors import BadRecordError, CorpusmillError
 from corpusmill.pipeline.fingerprint import code_hash, stage_fingerprint
 from corpusmill.pipeline.inputs import (
@@ -32,7 +32,7 @@ from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.recipe import Recipe, Source, StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.pipeline.stage import DECISION_SCHEMA, ReadContext, Refusal
+from corpusmill.pipeline.stage import DECISION_SCHEMA, InputFile, ReadContext, Refusal
 
 REFUSED_SCHEMA = schema_of(
     file=pa.string(), record=pa.string(), reason=pa.string(), detail=pa.string(), failed=pa.bool_()
@@ -183,20 +183,33 @@ class _MakeUnit:
         (self.books.failed if refusal.failed else self.books.dropped)[refusal.reason] += 1
         self.refusals.append(refusal)
 
-    def slabs(self, files: tuple[Any, ...]) -> Iterator[Slab]:
-        """Rows of all files, extracted, numbered and put into DOCUMENT_SCHEMA."""
+    def slabs(self, files: tuple[InputFile, ...]) -> Iterator[Slab]:
+        """Rows of all files as slabs of about BATCH_BYTES, so that many small files cost no more than one large."""
+        waiting: list[Batch] = []
+        num_bytes = 0
+        for rows in self._read(files):
+            waiting.append(rows)
+            num_bytes += int(lengths(rows.column("text")).sum())
+            if num_bytes >= BATCH_BYTES:
+                yield Slab.of(concat_batches(waiting, DOCUMENT_SCHEMA), self.phase.measured())
+                waiting, num_bytes = [], 0
+        if waiting:
+            yield Slab.of(concat_batches(waiting, DOCUMENT_SCHEMA), self.phase.measured())
+
+    def _read(self, files: tuple[InputFile, ...]) -> Iterator[Batch]:
+        """The files' records, extracted, in DOCUMENT_SCHEMA."""
         reader = opened(self.source.reader)
         context = ReadContext(open_input, self.refuse, self.phase.max_document_bytes)
         for file in files:
-            seen = 0
+            seen, refused = 0, len(self.refusals)
             for raw in reader.read(file, context):
                 seen += raw.num_rows
                 rows = self._rows(raw, file.name)
                 if rows.num_rows:
-                    yield Slab.of(rows, self.phase.measured())
+                    yield rows
                 if self.phase.limit is not None and self.num_read >= self.phase.limit:
                     return
-            if not seen and not any(refusal.file == file.name for refusal in self.refusals):
+            if not seen and len(self.refusals) == refused:
                 self.books.warnings.append(f"{file.name}: no documents in it")
 
     def _rows(self, raw: Batch, file: str) -> Batch:
