@@ -1,0 +1,88 @@
+"""Tables of the number plans that personal data follows: who issues what, and how long it is."""
+
+from typing import Final
+
+CARD_ISSUERS: Final = (  # lowest and highest first digits, lengths (ISO/IEC 7812 as the schemes publish their ranges)
+    (4, 4, (13, 16, 19)),  # Visa
+    (51, 55, (16,)),  # Mastercard
+    (2221, 2720, (16,)),
+    (34, 34, (15,)),  # American Express
+    (37, 37, (15,)),
+    (6011, 6011, (16, 17, 18, 19)),  # Discover
+    (644, 649, (16, 17, 18, 19)),
+    (65, 65, (16, 17, 18, 19)),
+    (35, 35, (16,)),  # JCB
+    (3528, 3589, (17, 18, 19)),
+    (1800, 1800, (15,)),
+    (2131, 2131, (15,)),
+    (300, 305, (14, 16, 19)),  # Diners Club
+    (3095, 3095, (14, 16, 19)),
+    (36, 36, (14, 16, 19)),
+    (38, 39, (14, 16, 19)),
+    (62, 62, (16, 17, 18, 19)),  # UnionPay
+    (81, 81, (16, 17, 18, 19)),
+    (2200, 2204, (16, 17, 18, 19)),  # Mir
+    (5018, 5018, (12, 13, 14, 15, 16, 17, 18, 19)),  # Maestro
+    (5020, 5020, (12, 13, 14, 15, 16, 17, 18, 19)),
+    (5038, 5038, (12, 13, 14, 15, 16, 17, 18, 19)),
+    (56, 58, (12, 13, 14, 15, 16, 17, 18, 19)),
+    (6304, 6304, (12, 13, 14, 15, 16, 17, 18, 19)),
+    (6759, 6759, (12, 13, 14, 15, 16, 17, 18, 19)),
+    (6761, 6763, (12, 13, 14, 15, 16, 17, 18, 19)),
+)
+
+_IBAN_LENGTHS = (
+    "AD:24 AE:23 AL:28 AT:20 AZ:28 BA:20 BE:16 BG:22 BH:22 BI:27 BR:29 BY:28 CH:21 CR:22 CY:28 CZ:24 DE:22 DJ:27 "
+    "DK:18 DO:28 EE:20 EG:29 ES:24 FI:18 FK:18 FO:18 FR:27 GB:22 GE:22 GI:23 GL:18 GR:27 GT:28 HN:28 HR:21 HU:28 "
+    "IE:22 IL:23 IQ:23 IS:26 IT:27 JO:30 KW:30 KZ:20 LB:28 LC:32 LI:21 LT:20 LU:20 LV:21 LY:25 MC:27 MD:24 ME:22 "
+    "MK:19 MN:20 MR:27 MT:31 MU:30 NI:28 NL:18 NO:15 OM:23 PK:24 PL:28 PS:29 PT:25 QA:29 RO:24 RS:22 RU:33 SA:24 "
+    "SC:31 SD:18 SE:24 SI:19 SK:24 SM:27 SO:23 ST:25 SV:28 TL:23 TN:24 TR:26 UA:29 VA:22 VG:24 XK:20 YE:30"
+)
+IBAN_LENGTHS: Final = {country: int(size) for country, size in (entry.split(":") for entry in _IBAN_LENGTHS.split())}
+"""Characters by country, from the IBAN registry of SWIFT (ISO 13616)."""
+
+_CHINESE_REGIONS = (
+    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83"
+)
+CHINESE_REGIONS: Final = frozenset(_CHINESE_REGIONS.split())
+"""First two digits of GB/T 2260: the provinces, with the codes of Taiwan, Hong Kong and Macau."""
+
+_COUNTRY_CODES = (
+    "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 "
+    "84 86 90 91 92 93 94 95 98 211 212 213 216 218 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 "
+    "235 236 237 238 239 240 241 242 243 244 245 246 247 248 249 250 251 252 253 254 255 256 257 258 260 261 262 "
+    "263 264 265 266 267 268 269 290 291 297 298 299 350 351 352 353 354 355 356 357 358 359 370 371 372 373 374 "
+    "375 376 377 378 380 381 382 383 385 386 387 389 420 421 423 500 501 502 503 504 505 506 507 508 509 590 591 "
+    "592 593 594 595 596 597 598 599 670 672 673 674 675 676 677 678 679 680 681 682 683 685 686 687 688 689 690 "
+    "691 692 800 808 850 852 853 855 856 870 878 880 881 882 883 886 888 960 961 962 963 964 965 966 967 968 970 "
+    "971 972 973 974 975 976 977 979 992 993 994 995 996 998"
+)
+COUNTRY_CODES: Final = frozenset(_COUNTRY_CODES.split())
+"""Assigned country codes of ITU-T E.164."""
+
+_NATIONAL_DIGITS = (
+    "1:10-10 7:10-10 20:8-10 27:9-9 30:10-10 31:9-9 32:8-9 33:9-9 34:9-9 36:8-9 39:6-11 40:9-9 41:9-9 43:7-13 "
+    "44:9-10 45:8-8 46:7-10 47:8-8 48:9-9 49:7-12 51:8-9 52:10-10 54:10-11 55:10-11 56:9-9 57:10-10 60:8-10 "
+    "61:9-9 62:8-12 63:8-10 64:8-10 65:8-8 66:8-9 81:9-10 82:8-10 84:9-10 86:9-11 90:10-10 91:10-10 92:9-10 "
+    "98:10-10 212:9-9 213:8-9 234:8-10 254:9-9 351:9-9 352:6-11 353:7-9 354:7-7 358:6-11 359:8-9 370:8-8 371:8-8 "
+    "372:7-8 380:9-9 381:8-9 385:8-9 386:8-8 420:9-9 421:9-9 852:8-8 853:8-8 880:8-10 886:8-9 961:7-8 966:8-9 "
+    "971:8-9 972:8-9"
+)
+NATIONAL_DIGITS: Final = {
+    code: (int(low), int(high))
+    for code, low, high in (entry.replace("-", ":").split(":") for entry in _NATIONAL_DIGITS.split())
+}
+"""Fewest and most digits after the country code, for codes where the general 6 to 12 is too wide."""
+
+_COMMON_DOMAINS = (
+    "academy aero agency amazon amsterdam app apple arpa art asia bank bar beauty berlin bio biz blog cafe care "
+    "cat church city clinic cloud club coffee com community company consulting coop design dev digital doctor eco "
+    "edu education email energy engineering eus farm fashion film finance flights foundation gal gallery game "
+    "games garden global google gov green group health holiday homes hospital hotel house icu info institute int "
+    "international jobs land law legal life live london media microsoft mil mobi museum music name net network "
+    "news nyc online org page paris photo photography pizza post pro pub restaurant school scot services shop "
+    "site social software solutions space store studio style support swiss systems team tech tel today tokyo top "
+    "tours travel university vip web website wien work works world xxx xyz"
+)
+COMMON_DOMAINS: Final = frozenset(_COMMON_DOMAINS.split())
+"""Generic top-level domains in use; those of two letters and those not in Latin are taken as known."""
