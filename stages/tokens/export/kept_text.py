@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
+from typing import BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -61,7 +62,7 @@ def kept_batches(run: RunFolder, part: PartRef) -> Iterator[pa.RecordBatch]:
         yield batch.select(kept).append_column("meta", take(meta, rows))
 
 
-def fresh(out: RunFolder, name: str) -> io.RawIOBase:
+def fresh(out: RunFolder, name: str) -> BinaryIO:
     """A new file; an older one of that name is replaced."""
     out.remove(name)
-    return out.create(name)
+    return cast("BinaryIO", out.create(name))
