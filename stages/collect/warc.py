@@ -31,7 +31,7 @@ KEPT_BYTES = 1 << 20
 RECORD_START = re.compile(rb"\nWARC/\d\.\d\r?\n")
 LONGEST_RECORD_START = 11
 
-HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+\s+)+(\d{3})(?!\d)")
+HTTP_STATUS = re.compile(r"(?:HTTP/[\d.]+\s+)+(\d{1,3})(?!\d)")
 """Some archived search pages have "HTTP/1.1 HTTP/1.1 200 OK", which fastwarc does not take for a status."""
 
 LZ4_MAGIC = b"\x04\x22\x4d\x18"
@@ -181,12 +181,18 @@ class Archive:
         self._stream.seek(0)
         direct = head in (LZ4_MAGIC, ZSTD_DICTIONARY_MAGIC)
         window = Window(self._stream if direct else DecompressedFile(self._stream))
-        good_until = 0  # decompressed bytes
+        good_until = 0  # a place in the last good record, in decompressed bytes
+        cut = None
         while window.read_ahead():
             try:
                 for record in ArchiveIterator(cast("Any", window), parse_http=False):
+                    if record.content_length == 0 and window.ends_in_header(record.stream_pos):
+                        cut = "the file ends inside the header of its last record"
+                        break
                     good_until = record.stream_pos + record.content_length
                     yield record
+                if window.is_after(good_until):
+                    cut = "the file ends inside the header of its last record"
                 break
             except BaseException as error:
                 if not is_fastwarcs(error):
@@ -195,7 +201,7 @@ class Archive:
             good_until = window.seek_record(good_until + 1)
             if not window.damage:
                 yield problem
-        self.cut = window.damage
+        self.cut = window.damage or cut or self.cut  # the reader may have set it
 
 
 class Window:
@@ -230,16 +236,28 @@ class Window:
     def seek_record(self, after: int) -> int:
         """Goes to the first record header that begins at `after` or later, else to the end; gives where it is now."""
         self._position = max(after, self._kept_from + 1)
-        while True:
-            match = RECORD_START.search(self._kept, self._position - 1 - self._kept_from)
-            if match:
-                self._position = self._kept_from + match.start() + 1
-                return self._position
+        while (found := self._find(self._position)) is None:
             end = self._kept_from + len(self._kept)
             self._position = max(self._position, end - LONGEST_RECORD_START)
             if not self._read_more(READ_BYTES):
-                self._position = self._kept_from + len(self._kept)
-                return self._position
+                found = self._kept_from + len(self._kept)
+                break
+        self._position = found
+        return found
+
+    def is_after(self, place: int) -> bool:
+        """Whether a record header begins behind `place`, as far as has been read."""
+        return self._find(max(place, self._kept_from) + 1) is not None
+
+    def ends_in_header(self, place: int) -> bool:
+        """Whether the header that begins at `place` is the last one and never comes to its blank line."""
+        if self.is_after(place) or self._read_more(READ_BYTES):
+            return False
+        return not re.search(rb"\r?\n\r?\n", self._kept[max(0, place - self._kept_from) :])
+
+    def _find(self, after: int) -> int | None:
+        match = RECORD_START.search(self._kept, after - 1 - self._kept_from)
+        return None if match is None else self._kept_from + match.start() + 1
 
     def _read_more(self, size: int) -> bool:
         data = self._file.read(size)

@@ -6,6 +6,7 @@ labels of the HTTP header, of the page's meta tag and of uchardet's guess are tr
 table of names (a "latin1" is Windows-1252). The first that fits without a gap wins, else the one with fewest gaps.
 """
 
+import codecs
 import re
 
 META_CHARSET = re.compile(rb"<(?:meta|\?xml)[^>]{0,500}?(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
@@ -49,9 +50,17 @@ def _labels(content: bytes, content_type: str | None) -> list[str]:
     meta = META_CHARSET.search(content[:META_BYTES])
     claims = [header[1] if header else "", meta[1].decode("ascii", "replace") if meta else ""]
     names = [map_encoding_to_html5(claim, fallback_utf8=False) for claim in claims if claim]
-    names += [detect_encoding(content), "utf-8"]
+    guess = detect_encoding(content, html5_compatible=False) or "utf-8"
+    names += [map_encoding_to_html5(guess, fallback_utf8=False) or guess, "utf-8"]
     python_names = [PYTHON_NAMES.get(name.lower(), name) for name in names if name]
-    return list(dict.fromkeys(python_names))
+    return [name for name in dict.fromkeys(python_names) if _is_known(name)]
+
+
+def _is_known(name: str) -> bool:
+    try:
+        return codecs.lookup(name)._is_text_encoding  # "rot13" and "hex" are codecs too
+    except LookupError:
+        return False
 
 
 PYTHON_NAMES = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs"}
