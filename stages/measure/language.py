@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
+from corpusmill.stages.measure.prepared_text import one_line
 from corpusmill.stages.models.model_file import MODELS, load_model
 
 LABEL = "__label__"
@@ -66,8 +66,3 @@ class LanguageWorker:
             langs[row] = label[0].removeprefix(LABEL)
             best[row] = float(score[0])
         return {"lang": pa.array(langs, pa.string()), "language_score": pa.array(best, pa.float32())}
-
-
-def one_line(text: Column) -> Column:
-    """The texts with line feeds replaced by spaces and blank ends cut; null stays null, blank becomes ''."""
-    return pc.utf8_trim_whitespace(pc.replace_substring(text, "\n", " "))

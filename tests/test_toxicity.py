@@ -1,0 +1,93 @@
+"""toxicity: the shipped model reaches its floors on texts it never saw, and leaves clean documents alone."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
+from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, Toxicity
+from corpusmill.stages.models import train_toxicity
+from corpusmill.stages.models.model_file import MODELS
+from corpusmill.stages.models.train_classifier import roc_auc, score_texts
+
+DATA = Path(os.environ.get("CORPUSMILL_DATA", ""))
+needs_data = pytest.mark.skipif("CORPUSMILL_DATA" not in os.environ, reason="CORPUSMILL_DATA is unset")
+MODEL = MODELS / "toxicity.ftz"
+
+TOXIC = [
+    "you stupid bitch, shut the fuck up",
+    "all of them are worthless scum and should be killed",
+    "你这个傻逼，滚出去",
+    "ihr seid alle dreckige Schweine, verpisst euch",
+]
+CLEAN = [
+    "The museum opens at nine and the garden at ten.",
+    "本法自公布之日起施行，国务院有关部门应当制定实施办法。",
+    "子曰：學而時習之，不亦說乎？",
+    "Der Zug nach Köln fährt heute von Gleis drei ab.",
+    "def main() -> None:\n    print('kill -9 the process')",
+    "The killing of the king in act two is told, not shown.",
+]
+
+
+def measured(texts: list[str | None]) -> list[float | None]:
+    batch = pa.record_batch({"text": pa.array(texts, type=pa.large_string())})
+    column = Toxicity().open().measure(batch, Scratch())["toxicity"]
+    assert column.type == Toxicity().adds()["toxicity"]
+    scores: list[float | None] = column.to_pylist()
+    return scores
+
+
+def test_insults_lie_above_half_and_clean_text_below_the_default() -> None:
+    assert min(score or 0 for score in measured([*TOXIC])) > 0.5
+    assert max(score or 0 for score in measured([*CLEAN])) < DEFAULT_MAX_SCORE
+
+
+def test_text_without_words_is_undefined() -> None:
+    assert measured(["", None, " \n", "@user https://example.com"]) == [None] * 4
+
+
+def test_splitting_changes_nothing() -> None:
+    texts: list[str | None] = [*TOXIC, None, *CLEAN]
+    assert measured(texts) == [score for text in texts for score in measured([text])]
+
+
+def test_the_rule() -> None:
+    assert Toxicity().rules() == (Rule("toxicity.toxic", value=("toxicity",), op=">", limit=DEFAULT_MAX_SCORE),)
+    assert Toxicity(max_score=None).rules() == ()
+    assert measure_settings(Toxicity(max_score=0.5)) == measure_settings(Toxicity())
+    assert MODEL in Toxicity().files()
+
+
+def test_the_card_names_every_licence_and_the_threshold() -> None:
+    card = json.loads(MODEL.with_suffix(".json").read_text(encoding="utf-8"))
+    assert card["default_threshold"] == DEFAULT_MAX_SCORE
+    assert {row["source"] for row in card["sources"]} >= {"cold", "davidson2017", "germeval2018", "beep-korean"}
+    assert all(row["license"] and "NC" not in row["license"] for row in card["sources"])
+    assert all(row["num_flagged"] <= 0.005 * row["num_documents"] for row in card["clean_documents"])
+
+
+@needs_data
+def test_held_out_comments_reach_the_floors() -> None:
+    sets = {
+        "en": (("davidson2017", "stormfront-sentences"), 0.92, 0.60),
+        "zh": (("cold",), 0.94, 0.55),
+        "ko": (("beep-korean",), 0.78, 0.30),
+    }
+    examples = [e for e in train_toxicity.labelled_comments(DATA) if e.held_out(10)]
+    for sources, auc_floor, recall_floor in sets.values():
+        chosen = [e for e in examples if e.source in sources]
+        positive = np.array([e.positive for e in chosen])
+        scores = score_texts(MODEL, [e.text for e in chosen], train_toxicity.SETTINGS)
+        assert roc_auc(positive, scores) >= auc_floor
+        assert np.mean(scores[positive] > DEFAULT_MAX_SCORE) >= recall_floor
+
+
+@needs_data
+def test_clean_documents_of_every_domain_pass() -> None:
+    for row in train_toxicity.clean_documents_flagged(DATA, MODEL):
+        assert row["num_flagged"] <= 0.005 * row["num_documents"], row

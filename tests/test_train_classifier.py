@@ -1,0 +1,114 @@
+"""train_classifier: what it trains separates, twice the same bytes, and the card says what was measured."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
+from corpusmill.stages.measure.classifier import Classifier
+from corpusmill.stages.models.train_classifier import Example, TrainSettings, evaluate_slice, roc_auc, train_classifier
+
+GOOD = "the museum opened a garden of {} old trees near the river in {}"
+BAD = "click here to buy {} cheap pills now best price offer {} !!!"
+EXAMPLES = [
+    Example(template.format(number, number % 7), template is GOOD, f"source-{number % 2}", "CC0-1.0", "en")
+    for number in range(150)
+    for template in (GOOD, BAD)
+]
+SETTINGS = TrainSettings(
+    positive="good", negative="bad", dim=4, epoch=3, bucket=1000, cutoff=300, about={"license": "CC0-1.0"}
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    model = tmp_path_factory.mktemp("model") / "mine.ftz"
+    train_classifier(EXAMPLES, model, SETTINGS)
+    return model
+
+
+def test_the_card_says_what_was_trained_and_measured(trained: Path) -> None:
+    card = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
+    assert card["sha256"] == hashlib.sha256(trained.read_bytes()).hexdigest()
+    assert card["license"] == "CC0-1.0"
+    assert card["num_training"] + card["num_held_out"] == len(EXAMPLES)
+    assert sum(source["num_examples"] for source in card["sources"]) == len(EXAMPLES)
+    overall = card["held_out"][0]
+    assert overall["source"] == "all"
+    assert overall["num_positive"] + overall["num_negative"] == card["num_held_out"]
+    assert overall["auc"] > 0.95
+
+
+def test_the_model_is_a_measure(trained: Path) -> None:
+    stage = Classifier(model=trained, min_score=0.5)
+    batch = pa.record_batch({"text": pa.array([GOOD, BAD, "", None, "\n"], type=pa.large_string())})
+    good, bad, *rest = stage.open().measure(batch, Scratch())["classifier"].to_pylist()
+    assert good is not None
+    assert bad is not None
+    assert good > 0.5 > bad
+    assert rest == [None, None, None]
+    assert stage.rules() == (Rule("classifier.low_score", value=("classifier",), op="<", limit=0.5),)
+    assert stage.files() == (trained, trained.with_suffix(".json"))
+    assert measure_settings(stage) == measure_settings(Classifier(model=trained))
+
+
+def test_the_other_label_gives_the_rest(trained: Path) -> None:
+    batch = pa.record_batch({"text": pa.array([GOOD, BAD], type=pa.large_string())})
+    good = Classifier(model=trained).open().measure(batch, Scratch())["classifier"].to_numpy()
+    bad = Classifier(model=trained, positive="bad").open().measure(batch, Scratch())["classifier"].to_numpy()
+    assert good + bad == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_wrong_settings_are_refused_with_what_is_there(trained: Path) -> None:
+    with pytest.raises(RequestError, match=r"expected a label of the model: (good, bad|bad, good)"):
+        Classifier(model=trained, positive="great").open()
+    with pytest.raises(RequestError, match="expected one of one_line, words"):
+        Classifier(model=trained, text="sentences").open()
+
+
+def test_training_again_in_another_order_gives_the_same_bytes(trained: Path, tmp_path: Path) -> None:
+    train_classifier(EXAMPLES[::-1], tmp_path / "mine.ftz", SETTINGS)
+    assert (tmp_path / "mine.ftz").read_bytes() == trained.read_bytes()
+    assert (tmp_path / "mine.json").read_text() == trained.with_suffix(".json").read_text()
+
+
+def test_one_label_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="one label only"):
+        train_classifier([e for e in EXAMPLES if e.positive], tmp_path / "mine.ftz", SETTINGS)
+
+
+def test_a_group_is_held_out_whole() -> None:
+    sides = {Example(str(n), True, "s", "l", group="family").held_out(10) for n in range(50)}
+    assert len(sides) == 1
+    alone = [Example(str(n), True, "s", "l").held_out(10) for n in range(2000)]
+    assert 150 <= sum(alone) <= 250
+
+
+def test_roc_auc_of_hand_counted_pairs() -> None:
+    positive = np.array([True, True, False, False])
+    assert roc_auc(positive, np.array([0.9, 0.4, 0.5, 0.1])) == 0.75  # three of four pairs in order
+    assert roc_auc(positive, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
+def test_roc_auc_equals_counting_all_pairs(rows: list[tuple[bool, int]]) -> None:
+    positive, scores = np.array([p for p, _ in rows]), np.array([s / 5 for _, s in rows])
+    if positive.all() or not positive.any():
+        assert evaluate_slice(positive, scores)["auc"] is None
+        return
+    pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
+    assert roc_auc(positive, scores) == pytest.approx(np.mean(pairs))
+
+
+def test_precision_and_recall_at_a_threshold_counted_by_hand() -> None:
+    positive = np.array([True, True, True, False, False])
+    made = evaluate_slice(positive, np.array([0.9, 0.6, 0.2, 0.6, 0.0]))
+    at = made["thresholds"].index(0.5)
+    assert (made["recall"][at], made["precision"][at], made["false_positive_rate"][at]) == (0.6667, 0.6667, 0.5)
