@@ -11,8 +11,10 @@ The state of a training run is one whole number, the position. A rank takes its 
 Positions are resolved a few thousand at a time and kept, so the arithmetic costs little beside the copy of the row.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +73,35 @@ class PlanLoader:
 
         Raises IndexError outside the plan.
         """
+        places = self._places(start, stop)
         out: npt.NDArray[Any] = np.empty((stop - start, self.plan.sequence_length + 1), dtype=dtype)
-        self.rows_into(out, start)
+        for slot, (reader, token) in enumerate(places):
+            reader.read_into(out[slot], token)
         return out
 
-    def rows_into(self, out: npt.NDArray[Any], start: int) -> None:
-        """Fills `out` [n, T + 1] of any integer type with positions [start, start + n)."""
-        stop = start + len(out)
+    def pairs(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Inputs and targets of positions [start, stop): two contiguous arrays [stop - start, T]."""
+        length, places = self.plan.sequence_length, self._places(start, stop)
+        inputs = np.empty((stop - start, length), dtype=np.int64)
+        targets = np.empty((stop - start, length), dtype=np.int64)
+        for slot, (reader, token) in enumerate(places):
+            tokens = reader.read(token, token + length + 1)
+            inputs[slot] = tokens[:-1]
+            targets[slot] = tokens[1:]
+        return inputs, targets
+
+    def sequence_length_at(self, position: int) -> int:
+        """The length of the sequences in the phase of `position`."""
+        return self.plan.phases[self.positions.phase_at(position)].sequence_length
+
+    def _places(self, start: int, stop: int) -> Iterator[tuple[TokenReader, int]]:
+        """(reader, first token) of positions [start, stop)."""
         if not 0 <= start <= stop <= self.plan.num_rows:
             raise IndexError(f"positions [{start}, {stop}) of a plan with {self.plan.num_rows} rows")
-        length, readers = self.plan.sequence_length, self.readers
-        position = start
-        while position < stop:
-            first = position // CHUNK_POSITIONS * CHUNK_POSITIONS
-            sources, rows = self.chunk(first)
-            until = min(stop, first + CHUNK_POSITIONS)
-            for slot in range(position - first, until - first):
-                readers[sources[slot]].read_into(out[first + slot - start], rows[slot] * length)
-            position = until
+        chunks = range(start // CHUNK_POSITIONS * CHUNK_POSITIONS, stop, CHUNK_POSITIONS)
+        return chain.from_iterable(
+            islice(self.chunk(first), max(start - first, 0), min(stop - first, CHUNK_POSITIONS)) for first in chunks
+        )
 
     def rows_at(self, positions: IndexArray, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
         """Tokens of any positions [n], in the order given: [n, T + 1]."""
@@ -115,9 +128,10 @@ class PlanLoader:
         reader = self.readers[int(located.source[0])]
         return document_of(reader, int(located.row[0]) * self.plan.sequence_length + token)
 
-    def _resolve(self, first: int) -> tuple[list[int], list[int]]:
+    def _resolve(self, first: int) -> list[tuple[TokenReader, int]]:
         located = self.positions.locate(np.arange(first, min(first + CHUNK_POSITIONS, self.plan.num_rows)))
-        return located.source.tolist(), located.row.tolist()
+        readers = [self.readers[source] for source in located.source.tolist()]
+        return list(zip(readers, (located.row * self.plan.sequence_length).tolist(), strict=True))
 
 
 def rank_slice(start: int, batch_rows: int, rank: int, num_ranks: int) -> tuple[int, int]:

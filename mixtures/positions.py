@@ -67,13 +67,17 @@ class PositionMap:
 
     def drawn_by(self, position: int) -> Ints:
         """Rows drawn from each source before `position`, int64 [sources]: exact at every position."""
-        phase = int(np.searchsorted(self.phase_starts[1:], position, side="right"))
+        phase = self.phase_at(position)
         if phase == len(self.plan.phases):
             every: Ints = self._drawn_before[-1].copy()
             return every
         slot = position - int(self.phase_starts[phase])
         drawn: Ints = self._drawn_before[phase] + self._phase(phase).drawn_by(slot)
         return drawn
+
+    def phase_at(self, position: int) -> int:
+        """The number of the phase that holds `position`; the number of phases at the plan's end."""
+        return int(np.searchsorted(self.phase_starts[1:], position, side="right"))
 
     def _phase(self, phase: int) -> "_PhaseDraws":
         if phase not in self._phases:

@@ -1,0 +1,82 @@
+"""Plans in torch: datasets and streams under a DataLoader with workers, and a model that trains on them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from test_batches import LENGTH, NUM_ROWS, make_loader
+from torch.utils.data import DataLoader, SequentialSampler
+
+from corpusmill.mixtures.loader import PlanLoader
+from corpusmill.mixtures.torch_data import PlanDataset, PlanStream
+
+
+@pytest.fixture(scope="module")
+def loader(tmp_path_factory: pytest.TempPathFactory) -> PlanLoader:
+    return make_loader(tmp_path_factory.mktemp("run"))
+
+
+def test_dataset_by_position(loader: PlanLoader) -> None:
+    dataset = PlanDataset(loader)
+    rows = torch.from_numpy(loader.rows(0, 64))
+    (batch,) = list(DataLoader(dataset, batch_size=64, sampler=range(64)))
+    assert torch.equal(batch["input_ids"], rows[:, :-1])
+    assert torch.equal(batch["labels"], rows[:, 1:])
+    assert torch.equal(dataset[5]["labels"], rows[5, 1:])
+    assert len(dataset) == NUM_ROWS
+    assert torch.equal(PlanDataset(loader, shifted=False)[5]["labels"], rows[5, :-1])
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_stream_under_a_dataloader_is_the_plan(loader: PlanLoader, num_workers: int) -> None:
+    rows = torch.from_numpy(loader.rows(0, NUM_ROWS))
+    stream = PlanStream(loader, 600, num_threads=0)
+    stream.load_state_dict({"position": 1800})
+    batches = list(DataLoader(stream, batch_size=None, num_workers=num_workers))
+    assert [batch["position"] for batch in batches] == [2400, 3000, 3600, 4200, 4800]
+    joined = torch.cat([batch["input_ids"].reshape(-1, LENGTH) for batch in batches])
+    assert torch.equal(joined, rows[1800:4800, :-1])
+
+
+def test_resumed_training_equals_straight_training(loader: PlanLoader, tmp_path: Path) -> None:
+    straight = train(PlanStream(loader, 50), 8)
+    stream = PlanStream(loader, 50)
+    train(stream, 3)
+    again = PlanStream(loader, 50)
+    again.load_state_dict(stream.state_dict())
+    assert again.state_dict()["position"] == 150
+    assert train(again, 5)[0] == straight[3]
+
+
+def train(stream: PlanStream, num_steps: int) -> list[float]:
+    """Sums that change with any token: a stand-in for the loss would say less."""
+    sums = []
+    for batch, _ in zip(stream, range(num_steps), strict=False):
+        weights = torch.arange(1, batch["input_ids"].numel() + 1, dtype=torch.float64)
+        sums.append(float((batch["input_ids"].flatten() * weights).sum()))
+        if len(sums) == num_steps:
+            break
+    return sums
+
+
+def test_a_plain_torch_loop_learns(loader: PlanLoader) -> None:
+    # Token i + 1 of the small shards follows from token i (plus 7): a bigram table over buckets of ids learns it.
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Embedding(512, 64), torch.nn.Linear(64, 512))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    losses = []
+    for batch in DataLoader(PlanStream(loader, 100), batch_size=None):
+        logits = model(batch["input_ids"] % 512)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten() % 512)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[0] > 6
+    assert losses[-1] < 1
+
+
+def test_sequential_sampler_order(loader: PlanLoader) -> None:
+    dataset = PlanDataset(loader)
+    first = next(iter(DataLoader(dataset, batch_size=10, sampler=SequentialSampler(dataset))))
+    assert torch.equal(first["input_ids"], torch.from_numpy(loader.rows(0, 10))[:, :-1])
