@@ -15,6 +15,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import flags, one_chunk, take
 from corpusmill.pipeline.document import Column
@@ -37,6 +38,8 @@ def _connection() -> duckdb.DuckDBPyConnection:
     """This process's DuckDB: one thread, no files, no network, no change of settings."""
     connection = duckdb.connect(":memory:")
     connection.execute("SET threads = 1")
+    connection.execute("SET ieee_floating_point_ops = false")  # x / 0 is not NaN or infinity,
+    connection.execute("SET error_on_division_by_zero = false")  # and not an error: it is NULL
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
@@ -65,14 +68,22 @@ def _value_sql(rule: Rule) -> str:
 
 def _predicate_sql(rule: Rule) -> str:
     if rule.when is not None:
-        return f"({rule.when})"
+        return f"TRY(({rule.when}))"  # what overflows is NULL
     value = _value_sql(rule)
     if isinstance(rule.limit, tuple):
         return f"({value} {rule.op} ({', '.join(_literal(item) for item in rule.limit)}))"
     if isinstance(rule.limit, str):
         return f"({value} {rule.op} {_literal(rule.limit)})"
-    number = f"CAST({value} AS DOUBLE)"
-    return f"(CASE WHEN isnan({number}) THEN NULL ELSE {number} {rule.op} {_literal(rule.limit)} END)"
+    return f"(CAST({value} AS DOUBLE) {rule.op} {_literal(rule.limit)})"
+
+
+def defined(column: Column) -> Column:
+    """The column with NaN as null, and 64 bits for its whole numbers: products of counts overflow 32."""
+    if pa.types.is_signed_integer(column.type):
+        return column.cast(pa.int64())
+    if not pa.types.is_floating(column.type):
+        return column
+    return cast("Column", pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column))
 
 
 def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdicts:
@@ -83,7 +94,8 @@ def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdict
     needed = sorted({name for rule in rules for name in rule.needs()})
     parts = [f"{_predicate_sql(rule)} AS p{i}, {_value_sql(rule)} AS v{i}" for i, rule in enumerate(rules)]
     connection = _connection()
-    connection.register("measured", table.select(needed) if needed else pa.table({"none": pa.nulls(num_rows)}))
+    measured = pa.table({name: defined(one_chunk(table, name)) for name in needed} or {"none": pa.nulls(num_rows)})
+    connection.register("measured", measured)
     try:
         result = cast("pa.Table", connection.sql(f"SELECT {', '.join(parts)} FROM measured").to_arrow_table())
     finally:
