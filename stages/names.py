@@ -26,6 +26,9 @@ STAGES = {
     "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
+    "words": "corpusmill.stages.measure.words:Words",
+    "gopher": "corpusmill.stages.measure.gopher:Gopher",
+    "drop": "corpusmill.stages.decide.drop:Drop",
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
     "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",
     # gather

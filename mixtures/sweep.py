@@ -1,0 +1,67 @@
+"""What a recipe says under `sweep` and `choose`, without what it takes to train: reading a recipe needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from corpusmill.mixtures.designs import SwarmMixture, swarm_design
+from corpusmill.mixtures.sources import TokenManifest
+
+TRAINING = (
+    *("tokens_per_run", "name", "size", "sequence_length", "tokens_per_step", "learning_rate"),
+    *("held_out_tokens", "device", "num_threads"),
+)
+"""Fields that concern a proxy's training, named as in SwarmSettings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """A swarm of `runs` proxies: which mixtures, which model, how long.
+
+    `seeds` proxies train on the natural mixture with different seeds; their spread is the noise. `max_epochs` caps how
+    often a source is repeated in a run.
+    """
+
+    tokens_per_run: int
+    runs: int = 32
+    seeds: int = 2
+    name: str = "main"
+    size: str = "30k"
+    sequence_length: int = 128
+    tokens_per_step: int = 512
+    learning_rate: float = 0.01
+    draws: Literal["dirichlet", "sobol"] = "dirichlet"
+    temperature: float = 0.5
+    max_epochs: float | Mapping[str, float] | None = None
+    held_out_tokens: int = 20_000
+    device: str = "auto"
+    num_threads: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.runs < 3:
+            raise ValueError(f"runs: {self.runs}; a law needs at least 3 mixtures")
+
+    def training(self) -> dict[str, Any]:
+        """The keywords of SwarmSettings (mixtures/proxy/swarm.py)."""
+        return {name: getattr(self, name) for name in TRAINING}
+
+    def epochs(self, sources: Mapping[str, int]) -> dict[str, float] | None:
+        """The epoch cap of each source; None without any."""
+        if self.max_epochs is None or isinstance(self.max_epochs, Mapping):
+            return None if self.max_epochs is None else dict(self.max_epochs)
+        return dict.fromkeys(sources, float(self.max_epochs))
+
+    def design(self, manifest: TokenManifest) -> list[SwarmMixture]:
+        """The mixtures to train, over the manifest's training sources."""
+        sizes = {name: source.num_tokens for name, source in manifest.sources.items()}
+        return swarm_design(
+            sizes,
+            self.runs,
+            budget=self.tokens_per_run,
+            max_epochs=self.epochs(sizes),
+            draws=self.draws,
+            temperature=self.temperature,
+            num_natural=self.seeds,
+            seed=self.seed,
+        )

@@ -1,0 +1,134 @@
+"""Killed anywhere, with kill -9, driver or worker, and run again: the bytes of an undisturbed build."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_corpus import contents, run_recipe, small_recipe, write_corpus
+
+from corpusmill.pipeline.orphans import clean, orphans
+from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.verify import verify
+from corpusmill.stages.tokens.verify_tokens import token_problems
+
+SCRIPT = Path(__file__).with_name("killed_build.py")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with corpus, recipe and an undisturbed run of it."""
+    folder = tmp_path_factory.mktemp("kill")
+    write_corpus(folder / "in", num_files=8, documents=8)
+    tree = small_recipe(
+        folder / "in",
+        stages=["normalize", {"drop": {"when": "num_bytes < 300", "as": "short"}}, "exact", "minhash"],
+        tokenizer={"train": "sentencepiece-bpe", "vocab_size": 400},
+        tokens={"held_out": 0.05},
+    )
+    (folder / "recipe.json").write_text(json.dumps(tree))
+    run_recipe(tree, folder / "straight")
+    return folder
+
+
+def phases_of(place: Path) -> list[str]:
+    return [entry["name"] for entry in json.loads((place / "straight" / "phases.json").read_text())]
+
+
+def units_of(run: Path, phase: str) -> list[str]:
+    entries = json.loads((run / "phases.json").read_text())
+    return next((entry["units"] or [] for entry in entries if entry["name"] == phase), [])
+
+
+def start(place: Path, run: Path, workers: int, faults: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"CORPUSMILL_FAULT": faults} if faults else dict(os.environ)
+    command = [sys.executable, str(SCRIPT), str(place / "recipe.json"), str(run), str(workers)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def receipts_in(run: Path) -> dict[str, str]:
+    """Receipt -> the attempt that wrote it."""
+    found = {}
+    for path in (run / "receipts").rglob("*.json"):
+        found[str(path.relative_to(run))] = json.loads(path.read_text())["run"]["attempt"]
+    return found
+
+
+def assert_equals_straight(place: Path, run: Path) -> None:
+    folder = RunFolder(str(run))
+    assert contents(run) == contents(place / "straight")
+    assert verify(folder, [token_problems]).ok
+    left = list(orphans(folder))
+    assert all(".tmp" in name or any(char.isdigit() for char in name) for name in left)
+    clean(folder)
+    assert list(orphans(folder)) == []
+    assert verify(folder, [token_problems]).ok
+    assert contents(run) == contents(place / "straight")
+
+
+def test_the_corpus_has_units_enough(place: Path) -> None:
+    assert len(units_of(place / "straight", "make")) >= 24
+
+
+def test_driver_killed_in_every_phase_each_time_in_the_resumed_run(place: Path, tmp_path: Path) -> None:
+    """One run folder; every build dies later than the one before. What has a receipt is never run again."""
+    run = tmp_path / "run"
+    points = ("start", "output", "receipt", "done", "driver", "planned")
+    kills = 0
+    for index, phase in enumerate(phases_of(place)):
+        for point in (points[index % 6], points[(index + 3) % 6])[: 2 if index < 8 else 1]:
+            before = receipts_in(run) if run.exists() else {}
+            done = start(place, run, 1, f"{phase}:{point}=1={tmp_path}/count-{phase.replace('/', '.')}-{point}")
+            assert done.returncode == -signal.SIGKILL, (phase, point, done.stderr)
+            after = receipts_in(run)
+            assert before.items() <= after.items(), "a unit with a receipt was run again"
+            kills += 1
+    assert kills >= 18
+    done = start(place, run, 1, "")
+    assert done.returncode == 0, done.stderr
+    assert_equals_straight(place, run)
+
+
+@pytest.mark.parametrize("point", ["start", "receipt", "done"])
+def test_workers_killed_in_every_phase(place: Path, tmp_path: Path, point: str) -> None:
+    """The build itself goes on: a dead worker's unit is tried again by another."""
+    run = tmp_path / "run"
+    busy = [phase for phase in phases_of(place) if len(units_of(place / "straight", phase)) > 1]
+    faults = [f"{phase}:{point}=2={tmp_path}/count-{index}" for index, phase in enumerate(busy)]
+    done = start(place, run, 2, ",".join(faults))
+    assert done.returncode == 0, done.stderr
+    killed = [index for index in range(len(busy)) if (tmp_path / f"count-{index}").stat().st_size >= 2]
+    assert len(killed) == len(busy) >= 6
+    assert_equals_straight(place, run)
+
+
+def test_a_unit_whose_worker_dies_every_time_is_set_aside_by_name(place: Path, tmp_path: Path) -> None:
+    faults = ",".join(f"make:output={count}={tmp_path}/count" for count in range(1, 200))
+    started = time.monotonic()
+    done = start(place, tmp_path / "run", 2, faults)
+    assert done.returncode == 1
+    assert "its worker died 3 times" in done.stderr
+    assert time.monotonic() - started < 120
+    assert start(place, tmp_path / "run", 1, "").returncode == 0
+    assert_equals_straight(place, tmp_path / "run")
+
+
+def test_workers_end_with_their_driver(place: Path, tmp_path: Path) -> None:
+    command = [sys.executable, str(SCRIPT), str(place / "recipe.json"), str(tmp_path / "run"), "2"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children: list[int] = []
+    while len(children) < 2 and process.poll() is None:
+        children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{pid}").exists() for pid in children) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert start(place, tmp_path / "run", 1, "").returncode == 0
+    assert_equals_straight(place, tmp_path / "run")
