@@ -140,7 +140,7 @@ def test_an_empty_corpus_and_an_empty_part() -> None:
 )
 def test_scripts(left: str, right: str, same: bool) -> None:
     decisions, _ = run_gather(MinHash(), [[documents([left, right])]])
-    assert sum(decisions[0].column("keep").to_pylist()) == 2 - same
+    assert decisions[0].column("keep").to_pylist().count(True) == 2 - same
 
 
 @pytest.mark.parametrize(

@@ -61,5 +61,6 @@ def decide(
     table = pa.table(decision, schema=DECISION_SCHEMA)
     for name, otherwise in (columns or {}).items():
         column = take(one_chunk(found, name), places)
-        table = table.append_column(name, cast("Any", pc).fill_null(column, otherwise))
+        filled = column if otherwise is None else cast("Any", pc).fill_null(column, otherwise)
+        table = table.append_column(name, filled)
     return table

@@ -1,0 +1,239 @@
+"""Finds evaluation items in documents, and drops the document, cuts the passage or marks it.
+
+An item is its question, folded as MinHash folds text (case, punctuation and spacing do not count), in words, or in
+characters where the script has no spaces. It is found whole, whatever its length from `min_words` on (3 words; 8
+characters of an unspaced script count as much). An item of `whole_words` or more is found in part too: `min_overlap` of
+it in runs of 5 and more within one and a quarter of its length, or its first `min_beginning` in one run. Overlap of
+word runs is what GPT-3 (Brown et al. 2020, appendix C) and its successors use; measured by the share of the item, it
+tells a quotation from a turn of phrase.
+
+Not decidable, never dropping a document: items shorter than `min_words`, which are not looked for (`undecidable` lists
+them), and items under `common_words` ("What do you do?") that more than `common_documents` documents hold without their
+answer nearby, which the evidence lists with every place. One pass over the text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from corpusmill.pipeline.columns import flags, integers, one_chunk, take
+from corpusmill.pipeline.document import Column, text_buffers
+from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
+from corpusmill.stages.gather.decisions import decide, part_rows, schema_of
+from corpusmill.stages.gather.evaluation_suites import Fields, read_suites
+from corpusmill.stages.gather.keep_policy import group_bounds
+
+HITS = schema_of(
+    key=pa.uint64(),  # of the item
+    row=pa.uint64(),
+    id=pa.string(),
+    item=pa.int64(),
+    overlap=pa.float64(),
+    answer_near=pa.bool_(),
+    start=pa.int64(),
+    end=pa.int64(),
+    passage=pa.string(),
+)
+FOUND = schema_of(
+    key=pa.uint64(),  # row
+    id=pa.string(),
+    item=pa.string(),  # suite/subset/id
+    overlap=pa.float64(),
+    answer_near=pa.bool_(),
+    decidable=pa.bool_(),
+    question=pa.string(),
+    answer=pa.string(),
+    passage=pa.string(),
+    start=pa.int64(),
+    end=pa.int64(),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decontaminate(StageSettings):
+    """Which suites, how much of an item counts, and what happens then."""
+
+    name: ClassVar[str] = "decontaminate"
+    kind: ClassVar[Kind] = "gather"
+
+    suites: tuple[Path, ...]
+    suite_field: str = "benchmark"
+    subset_field: str = "subset"
+    item_field: str = "id"
+    question_field: str = "question"
+    choices_field: str = "choices"
+    answer_field: str = "answer"
+    action: Literal["drop", "cut", "mark"] = "drop"
+    min_words: int = 3
+    min_overlap: float = 0.65
+    min_beginning: float = 0.4
+    whole_words: int = 15
+    common_words: int = 6
+    common_documents: int = 1
+
+    def __post_init__(self) -> None:
+        for name, share in (("min_overlap", self.min_overlap), ("min_beginning", self.min_beginning)):
+            if not 0 < share <= 1:
+                raise ValueError(f"{name}: {share} is not above 0 and at most 1.")
+        if self.min_words < 3:
+            raise ValueError(f"min_words: {self.min_words} is less than 3, which would match by chance.")
+
+    def mapping(self) -> Fields:
+        """The names of the suites' fields."""
+        return Fields(
+            suite=self.suite_field,
+            subset=self.subset_field,
+            item=self.item_field,
+            question=self.question_field,
+            choices=self.choices_field,
+            answer=self.answer_field,
+        )
+
+    def adds(self) -> dict[str, pa.DataType]:
+        return {"decontaminate_item": pa.string(), "decontaminate_overlap": pa.float64()}
+
+    def files(self) -> tuple[Path, ...]:
+        return self.suites
+
+    def rounds(self) -> tuple[Round, ...]:
+        return (
+            Round("hits", "parts", text=True),
+            Round("judge", "ranges", reads=("hits",), evidence=True),
+            Round("decide", "parts", reads=("judge",)),
+        )
+
+    def open(self) -> "DecontaminateWorker":
+        return DecontaminateWorker(self)
+
+
+class DecontaminateWorker:
+    """Holds the suites and their index."""
+
+    def __init__(self, settings: Decontaminate) -> None:
+        from corpusmill.stages.kernels import folding, hashing, item_search
+
+        self.settings = settings
+        self.mix_all, self.search = hashing.mix_all, item_search.search_items
+        self.table = folding.folding_table()
+        self.suite_items = read_suites(settings.suites, settings.mapping())
+        questions, bounds, weights = item_search.token_lists(
+            *text_buffers(pa.array([item.question for item in self.suite_items], pa.large_string())), self.table
+        )
+        answers, answer_bounds, _ = item_search.token_lists(
+            *text_buffers(pa.array([item.answer for item in self.suite_items], pa.large_string())), self.table
+        )
+        self.word = item_search.WORD_WEIGHT
+        self.index = item_search.index_items(
+            questions, bounds, weights, answers, answer_bounds, settings.min_words * self.word
+        )
+
+    def undecidable(self) -> list[str]:
+        """Names of the items that are too short to be looked for."""
+        light = np.flatnonzero(self.index.totals < self.settings.min_words * self.word)
+        return [self.suite_items[int(i)].name for i in light]
+
+    def hits(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
+        """A row for every item found in a document."""
+        yield HITS.empty_table()
+        settings = self.settings
+        for batch in part.batches:
+            data, offsets = text_buffers(batch.column("text"))
+            found, overlaps = self.search(
+                data,
+                offsets,
+                self.table,
+                self.index,
+                settings.min_overlap,
+                settings.min_beginning,
+                settings.whole_words * self.word,
+            )
+            row, item, start, end, near = found.T
+            spans = zip((offsets[row] + start).tolist(), (offsets[row] + end).tolist(), strict=True)
+            table = {
+                "key": self.mix_all(item.astype(np.uint64)),
+                "row": take(batch.column("row"), row),
+                "id": take(batch.column("id"), row),
+                "item": item,
+                "overlap": overlaps,
+                "answer_near": near.astype(np.bool_),
+                "start": start,
+                "end": end,
+                "passage": [data[first:stop].tobytes().decode() for first, stop in spans],
+            }
+            yield pa.table(table, schema=HITS)
+
+    def judge(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """The hits of each item with its texts, and whether the item is decidable."""
+        hits = rows["hits"]
+        order = np.lexsort((integers(one_chunk(hits, "row"), np.uint64), integers(one_chunk(hits, "item"))))
+        item = integers(one_chunk(hits, "item"))[order]
+        near = flags(one_chunk(hits, "answer_near"), False)[order]
+        bounds = group_bounds(item)
+        without = np.add.reduceat(~near, bounds[:-1], dtype=np.int64) if len(item) else np.zeros(0, dtype=np.int64)
+        light = self.index.totals[item[bounds[:-1]]] < self.settings.common_words * self.word
+        decidable = ~(light & (without > self.settings.common_documents))
+        known = [self.suite_items[i] for i in item.tolist()]
+        table = {
+            "key": take(one_chunk(hits, "row"), order),
+            "item": [entry.name for entry in known],
+            "decidable": np.repeat(decidable, np.diff(bounds)),
+            "question": [entry.question for entry in known],
+            "answer": [entry.answer for entry in known],
+            **{name: take(one_chunk(hits, name), order) for name in COPIED},
+        }
+        return pa.table(table, schema=FOUND).sort_by([("key", "ascending"), ("item", "ascending")])
+
+    def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
+        """A document's decidable item found most of decides, ties by name; all passages are cut or marked."""
+        found = rows["judge"]
+        found = found.filter(one_chunk(found, "decidable")).sort_by(
+            [("key", "ascending"), ("overlap", "descending"), ("item", "ascending"), ("start", "ascending")]
+        )
+        bounds = group_bounds(integers(one_chunk(found, "key"), np.uint64))
+        best = found.take(cast("Any", pa.array(bounds[:-1])))
+        drop = self.settings.action == "drop"
+        columns = {
+            "key": one_chunk(best, "key"),
+            "decontaminate_item": one_chunk(best, "item"),
+            "decontaminate_overlap": one_chunk(best, "overlap"),
+        }
+        if not drop:
+            starts, ends = integers(one_chunk(found, "start")), integers(one_chunk(found, "end"))
+            spans = [
+                joined_spans(starts[low:high], ends[low:high], self.settings.action)
+                for low, high in pairwise(bounds.tolist())
+            ]
+            columns["cut"] = cast("Column", pa.array(spans, cast("Any", SPANS)))
+        return decide(
+            part_rows(part.batches),
+            pa.table(columns),
+            dropped=np.full(best.num_rows, drop),
+            rule="decontaminate.evaluation_item",
+            values=one_chunk(best, "item").to_pylist(),
+            threshold=self.settings.min_overlap,
+            columns={"decontaminate_item": None, "decontaminate_overlap": None},
+        )
+
+
+COPIED = ("id", "overlap", "answer_near", "passage", "start", "end")
+"""Columns of HITS that FOUND has as they are."""
+
+
+def joined_spans(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], how: str) -> list[dict[str, int | str]]:
+    """Spans in order, overlapping ones as one."""
+    spans: list[dict[str, int | str]] = []
+    last = -1
+    for start, end in sorted(zip(starts.tolist(), ends.tolist(), strict=True)):
+        if start <= last:
+            last = max(last, end)
+            spans[-1]["end"] = last
+        else:
+            spans.append({"start": start, "end": end, "how": how})
+            last = end
+    return spans
