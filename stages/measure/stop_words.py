@@ -1,9 +1,9 @@
 """Stop words per language: words so common that running text cannot do without them.
 
 `en` is the list of Gopher (Rae et al. 2021, appendix A.1.1). The others follow its pattern: about eight function words
-that stand alone in writing, chosen by hand; tests/test_stop_words.py checks on parallel prose that documents of the
-language hold at least two of them and documents of other languages rarely do. Languages without spaces list single
-letters, since that is what the default segmenter makes of them.
+that stand alone in writing, chosen by hand; tests/test_stop_words.py checks on prose that documents of the language
+hold at least two of them. Languages without spaces list single letters, since that is what the default segmenter makes
+of them; for Thai, whose letters are few, this tells little.
 """
 
 STOP_WORDS: dict[str, tuple[str, ...]] = {
@@ -17,7 +17,7 @@ STOP_WORDS: dict[str, tuple[str, ...]] = {
     "id": ("yang", "dan", "di", "dengan", "untuk", "dari", "ini", "pada"),
     "it": ("di", "e", "che", "la", "il", "un", "per", "in", "del", "non"),
     "ja": ("の", "に", "は", "を", "た", "が", "で", "て"),
-    "ko": ("이", "그", "수", "있는", "및", "있다", "한", "것", "있습니다", "수"),
+    "ko": ("이", "그", "수", "있는", "및", "있다", "한", "것", "있습니다", "위한"),
     "nl": ("de", "het", "een", "van", "en", "in", "dat", "is"),
     "pl": ("w", "i", "na", "z", "do", "nie", "się", "jest"),
     "pt": ("de", "a", "o", "que", "e", "do", "da", "em", "um", "para"),
