@@ -1,7 +1,7 @@
 """What a recipe says under `sweep` and `choose`, without what it takes to train: reading a recipe needs no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from corpusmill.mixtures.designs import SwarmMixture, swarm_design
@@ -65,3 +65,12 @@ class Sweep:
             num_natural=self.seeds,
             seed=self.seed,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choose:
+    """What the ratios should be good at: weights of held-out domains; every domain alike where none is named."""
+
+    target: Mapping[str, float] = field(default_factory=dict)
+    law: str = "auto"
+    trust: float = 0.05  # weight of the distance to the natural ratios against bits per byte (mixtures/choose.py)

@@ -40,6 +40,9 @@ STAGES = {
 SECTIONS: dict[str, str] = {
     "tokenizer": "corpusmill.stages.tokens.token_settings:TokenizerSettings",
     "tokens": "corpusmill.stages.tokens.token_settings:TokenSettings",
+    "mixture": "corpusmill.mixtures.mixture:Mixture",
+    "sweep": "corpusmill.mixtures.sweep:Sweep",
+    "choose": "corpusmill.mixtures.sweep:Choose",
 }
 """Section of a recipe -> module:dataclass."""
 

@@ -1,0 +1,200 @@
+"""Commands from token shards to ratios: plan, sweep, fit, choose. Each takes a recipe, or a run folder that has one."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
+from corpusmill.pipeline.errors import RequestError
+
+place_argument = click.argument("place", metavar="RECIPE|RUN")
+run_option = click.option("--run", "run_url", help="Run folder of a recipe [default: runs/<name of the recipe>].")
+name_option = click.option("--name", default="main", show_default=True, help="Name of the sweep.")
+
+
+def recipe_and_run(place: str, run_url: str | None) -> tuple[Any, Path]:
+    """The recipe at a place, and its run folder, which must hold token shards."""
+    from corpusmill.pipeline.recipe import Recipe
+    from corpusmill.stages.names import StageTable
+
+    given = Path(place)
+    if given.is_dir():
+        recipe, run = Recipe.load(given / "resolved.yaml", StageTable()), given
+    else:
+        recipe = Recipe.load(given, StageTable())
+        run = Path(run_url or f"runs/{recipe.name}")
+    if not (run / "tokens" / "manifest.json").exists():
+        raise RequestError(f"{run}: no token shards are here. Build first: corpusmill build {place} --run {run}")
+    return recipe, run
+
+
+def section(recipe: Any, name: str) -> Any:
+    """A section that the recipe must have."""
+    found = recipe.sections.get(name)
+    if found is None:
+        raise RequestError(f"recipe {recipe.name}: it has no `{name}:` section; see docs/walkthrough.md")
+    return found
+
+
+@click.command()
+@place_argument
+@run_option
+@click.option("--tokens", help="Tokens of training, such as 20B [default: the recipe's].")
+@click.option("--name", default="main", show_default=True, help="Name of the plan file, RUN/plans/NAME.json.")
+@json_option
+def plan(place: str, run_url: str | None, tokens: str | None, name: str, as_json: bool) -> None:
+    """Fix which sequence comes when: write RUN/plans/NAME.json and print wanted and realised shares.
+
+    Example: corpusmill plan runs/quickstart --tokens 1M
+    """
+    from dataclasses import replace
+
+    from corpusmill.mixtures.mixture import make_plan
+    from corpusmill.mixtures.plan import plan_table
+    from corpusmill.mixtures.sources import read_manifest
+    from corpusmill.pipeline.settings import quantity
+
+    recipe, run = recipe_and_run(place, run_url)
+    mixture = section(recipe, "mixture")
+    if tokens is not None:
+        count = quantity(tokens) or (int(tokens) if tokens.isdigit() else None)
+        if count is None:
+            raise RequestError(f"--tokens {tokens}: expected a number such as 500M or 20B")
+        mixture = replace(mixture, tokens=count)
+    made = make_plan(read_manifest(run), mixture)
+    path = run / "plans" / f"{name}.json"
+    made.save(path)
+    rows = plan_table(made)
+    if as_json:
+        print_json({"format": 1, "plan": str(path), "tokens": made.num_tokens, "rows": rows})
+    else:
+        columns = ("source", "bucket", "phase", "wanted", "realised", "tokens", "epochs")
+        print_table(f"{path}: {made.num_tokens:,} tokens", columns, [[row[key] for key in columns] for row in rows])
+
+
+def train_swarm(run: Path, settings: Any, mixtures: Any, bars: Bars, label: str) -> Path:
+    """Train proxies with a bar; gives the ledger's path."""
+    from corpusmill.mixtures.proxy.swarm import SwarmSettings, run_swarm
+
+    def progress(done: int, total: int) -> None:
+        bars.steps(label, done, total)
+
+    return run_swarm(run, SwarmSettings(**settings), mixtures, progress)
+
+
+@click.command()
+@place_argument
+@run_option
+@json_option
+def sweep(place: str, run_url: str | None, as_json: bool) -> None:
+    """Train a swarm of proxies, one per mixture; write RUN/sweeps/NAME/ledger.parquet. Run it again to go on.
+
+    Example: corpusmill sweep runs/quickstart
+    """
+    import pyarrow.parquet as pq
+
+    from corpusmill.mixtures.sources import read_manifest
+
+    recipe, run = recipe_and_run(place, run_url)
+    settings = section(recipe, "sweep")
+    with Bars() as bars:
+        mixtures = settings.design(read_manifest(run))
+        ledger = train_swarm(run, settings.training(), mixtures, bars, "sweep (tokens)")
+    table = pq.read_table(ledger)
+    failed = sum(state != "finished" for state in table.column("state").to_pylist())
+    if as_json:
+        print_json({"format": 1, "runs": table.num_rows, "failed": failed, "ledger": str(ledger)})
+        return
+    columns = ["run", *(name for name in table.column_names if name.startswith("bits_per_byte_"))]
+    print_table(f"{ledger}", columns, [[row[key] for key in columns] for row in table.select(columns).to_pylist()])
+
+
+def ledger_of(place: str, name: str) -> Path:
+    """A ledger by its own path, or by the run that it belongs to."""
+    path = Path(place)
+    return path if path.suffix == ".parquet" else path / "sweeps" / name / "ledger.parquet"
+
+
+@click.command()
+@click.argument("place", metavar="RUN|LEDGER")
+@name_option
+@click.option("--law", default="auto", show_default=True, help="auto, log-linear or linear.")
+@json_option
+def fit(place: str, name: str, law: str, as_json: bool) -> None:
+    """Fit loss as a law of the ratios, a law per held-out domain, with its error on mixtures left out.
+
+    Example: corpusmill fit runs/quickstart
+    """
+    from corpusmill.mixtures.laws.swarm_fit import fit_ledger
+
+    found = fit_ledger(ledger_of(place, name), law).as_json()
+    if as_json:
+        print_json(found)
+    else:
+        columns = ("metric", "law", "cv_error", "cv_rank_correlation")
+        print_table("", columns, [[law[key] for key in columns] for law in found["laws"]])
+
+
+@click.command()
+@click.argument("place", metavar="RUN")
+@name_option
+@click.option("--target", multiple=True, metavar="DOMAIN=WEIGHT", help="What to be good at [default: the recipe's].")
+@json_option
+def choose(place: str, name: str, target: tuple[str, ...], as_json: bool) -> None:
+    """Choose the best ratios for a target from a fitted swarm, with their error bars, under the epoch caps.
+
+    Example: corpusmill choose runs/quickstart --target docs=1 --target code=1
+    """
+    from corpusmill.mixtures.choose import TRUST
+    from corpusmill.mixtures.choose import choose as do_choose
+    from corpusmill.mixtures.laws.swarm_fit import fit_ledger, write_json
+    from corpusmill.mixtures.sources import read_manifest
+
+    recipe, run = recipe_and_run(place, None)
+    wanted, mixture = recipe.sections.get("choose"), section(recipe, "mixture")
+    ledger = ledger_of(place, name)
+    found = fit_ledger(ledger, wanted.law if wanted else "auto")
+    sizes = {source: each.num_tokens for source, each in read_manifest(run).sources.items()}
+    weights = parse_weights(target) or (dict(wanted.target) if wanted and wanted.target else {})
+    caps = mixture.max_epochs
+    choice = do_choose(
+        found,
+        weights or dict.fromkeys(found.results.domains, 1.0),
+        sizes,
+        budget=mixture.tokens,
+        max_epochs=dict.fromkeys(sizes, float(caps)) if isinstance(caps, (int, float)) else caps,
+        trust=wanted.trust if wanted else TRUST,
+    )
+    write_json(ledger.with_name("choice.json"), choice.as_json())
+    if as_json:
+        print_json(choice.as_json())
+    else:
+        print_choice(choice.as_json())
+
+
+def parse_weights(pairs: tuple[str, ...]) -> dict[str, float]:
+    """`docs=1 code=2` as numbers."""
+    weights = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            separator = ""
+        if not separator:
+            raise RequestError(f"--target {pair}: expected DOMAIN=WEIGHT, such as docs=1")
+    return weights
+
+
+def print_choice(choice: dict[str, Any]) -> None:
+    """The table of `choose`; ratios only where the swarm can tell mixtures apart."""
+    if choice["verdict"] == "not distinguishable":
+        click.echo("not distinguishable:")
+        for reason in choice["reasons"]:
+            click.echo(f"  {reason}")
+        return
+    rows = [(name, each["ratio"], each["low"], each["high"]) for name, each in choice["ratios"].items()]
+    print_table("", ("source", "ratio", "low", "high"), rows)
+    predicted = choice["predicted"]
+    click.echo(f"predicted {predicted['value']:.4f} ± {predicted['error']:.4f} bits per byte of the target")
