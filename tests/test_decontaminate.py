@@ -62,11 +62,11 @@ def words_changed(first: int, last: int) -> str:
         (LONG.replace("twelve", "thirteen"), "farm/7"),  # one word changed
         (LONG.replace("twelve ", ""), "farm/7"),
         (LONG.replace("twelve", "twelve big"), "farm/7"),
-        (" ".join(LONG.split()[:12]), "farm/7"),  # 12 of 29 words from the beginning: 0.41
-        (" ".join(LONG.split()[:11]), None),  # 11 of 29: 0.38
-        (" ".join(LONG.split()[10:28]), None),  # 18 of 29 words from elsewhere: 0.62
-        (" ".join(LONG.split()[10:]), "farm/7"),  # 19 of 29: 0.655
-        (words_changed(5, 15), "farm/7"),  # 19 of 29 in two runs
+        (" ".join(LONG.split()[:13]), "farm/7"),  # 13 of 31 words from the beginning: 0.42
+        (" ".join(LONG.split()[:12]), None),  # 12 of 31: 0.39
+        (" ".join(LONG.split()[10:]), "farm/7"),  # 21 of 31 from elsewhere: 0.68
+        (" ".join(LONG.split()[10:30]), None),  # 20 of 31: 0.645
+        (words_changed(5, 15), "farm/7"),  # 21 of 31 in two runs
         (words_changed(5, 16), None),
         ("Who painted Guernica?", "farm/short/a"),
         ("who painted “guernica”", "farm/short/a"),

@@ -194,7 +194,7 @@ def search_items(
     near) and the share of the item's weight found, 1 for a whole item.
 
     Items of `min_weight` or more are found in part too: from `min_overlap` on where the part is scattered, from
-    `min_beginning` on where it is the item's beginning in one run.
+    `min_beginning` (and half of `min_weight`) on where it is the item's beginning in one run.
     """
     longest = longest_row(offsets)
     tokens = np.empty(longest, dtype=np.uint64)
@@ -245,7 +245,7 @@ def search_items(
             covered = 0
             for token in range(index.bounds[item], index.bounds[item] + run):
                 covered += index.weights[token]
-            if covered < total and (total < min_weight or covered < min_beginning * total):
+            if covered < total and (total < min_weight or covered < max(min_weight // 2, min_beginning * total)):
                 covered = 0
                 if total >= min_weight:
                     covered, begin, end = best_window(hits, heads[item], index, item, seen)
