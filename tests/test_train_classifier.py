@@ -79,6 +79,21 @@ def test_training_again_in_another_order_gives_the_same_bytes(trained: Path, tmp
     assert (tmp_path / "mine.json").read_text() == trained.with_suffix(".json").read_text()
 
 
+def test_training_does_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
+    """A matrix of a few KiB lies in reused memory: without a cleared heap a third of such trainings differ or fail."""
+    tiny = TrainSettings(positive="good", negative="bad", dim=4, epoch=1, lr=0.1, bucket=300, cutoff=None)
+    made = set()
+    for number in range(4):
+        train_classifier(EXAMPLES, tmp_path / f"{number}.bin", tiny)
+        made.add((tmp_path / f"{number}.bin").read_bytes())
+    assert len(made) == 1
+
+
+def test_too_small_a_cutoff_is_refused() -> None:
+    with pytest.raises(RequestError, match="cutoff is 256, expected at least 257"):
+        TrainSettings(positive="good", negative="bad", cutoff=256)
+
+
 def test_one_label_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="one label only"):
         train_classifier([e for e in EXAMPLES if e.positive], tmp_path / "mine.ftz", SETTINGS)

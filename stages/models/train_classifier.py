@@ -9,6 +9,7 @@ in Joulin et al. 2016, FastText.zip.
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import pyarrow as pa
 from corpusmill.pipeline.errors import CorpusmillError, RequestError
 from corpusmill.stages.measure.classifier import ClassifierWorker
 from corpusmill.stages.measure.prepared_text import PREPARATIONS
+from corpusmill.stages.models.train_process import ENVIRONMENT
 
 THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 MIN_CUTOFF = 257  # product quantisation learns 256 centroids from the rows; one row is the end of the sentence
@@ -191,6 +193,6 @@ def _train(lines: list[str], model: Path, settings: TrainSettings) -> None:
     text.write_text("".join(lines), encoding="utf-8")
     chosen.write_text(json.dumps({name: getattr(settings, name) for name in names}), encoding="utf-8")
     command = [sys.executable, "-m", "corpusmill.stages.models.train_process", str(text), str(model), str(chosen)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT})
     if done.returncode:
         raise CorpusmillError(f"{model.name}: training ended with exit status {done.returncode}: {done.stderr[-2000:]}")
