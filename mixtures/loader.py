@@ -51,12 +51,11 @@ class PlanLoader:
     """Rows of one plan over one run's shards. Threads may share it."""
 
     def __init__(self, plan: Plan, manifest: TokenManifest) -> None:
-        plan.check(manifest)
+        sources = plan.sources_in(manifest)
         self.plan = plan
         self.manifest = manifest
         self.positions = PositionMap(plan)
-        readers = manifest.open(source.name for source in plan.sources)
-        self.readers: list[TokenReader] = [readers[source.name] for source in plan.sources]
+        self.readers = [TokenReader(source, manifest.run, manifest.dtype) for source in sources]
         self.chunk = lru_cache(maxsize=16)(self._resolve)
 
     @classmethod
@@ -92,7 +91,7 @@ class PlanLoader:
 
     def sequence_length_at(self, position: int) -> int:
         """The length of the sequences in the phase of `position`."""
-        return self.plan.phases[self.positions.phase_at(position)].sequence_length
+        return self.positions.phase_of(position).sequence_length
 
     def _places(self, start: int, stop: int) -> Iterator[tuple[TokenReader, int]]:
         """(reader, first token) of positions [start, stop)."""

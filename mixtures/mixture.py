@@ -22,8 +22,8 @@ from math import floor
 from corpusmill.mixtures.apportion import apportion, endpoints
 from corpusmill.mixtures.plan import Plan, PlannedPhase, planned_source
 from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS, MAX_PHASE_ROWS, Segment, block_rows_for
-from corpusmill.mixtures.sources import TokenManifest
-from corpusmill.mixtures.weights import Ratios, exact, ratios_for, water_fill
+from corpusmill.mixtures.sources import Source, TokenManifest
+from corpusmill.mixtures.weights import Ratios, exact, members_of, ratios_for, water_fill
 from corpusmill.pipeline.errors import RequestError
 
 
@@ -81,48 +81,9 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
     num_rows = mixture.tokens // mixture.sequence_length
     if num_rows == 0:
         raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
-    sizes = {name: source.num_tokens for name, source in manifest.sources.items()}
-    epochs = epoch_caps(mixture.max_epochs, sizes)
-    source_rows = {name: source.num_rows(mixture.sequence_length) for name, source in manifest.sources.items()}
-    usable = {name: size for name, size in sizes.items() if source_rows[name]}
-    phases = mixture.all_phases()
-    for phase in phases:
-        for weights in (phase.weights, phase.to):
-            if isinstance(weights, Mapping):
-                _check_size(weights, sizes, mixture.sequence_length)
-    starts = [ratios_for(phase.weights, usable, mixture.tokens, epochs) for phase in phases]
-    ends = [
-        start if phase.to is None else ratios_for(phase.to, usable, mixture.tokens, epochs)
-        for phase, start in zip(phases, starts, strict=True)
-    ]
-    names = sorted({name for ratios in starts + ends for name in ratios})
-    caps = {name: floor(epochs[name] * source_rows[name]) for name in names if name in epochs}
-    lengths = phase_rows(phases, num_rows)
-    filled, unfilled = _fill(starts, ends, lengths, caps)
-    if unfilled:
-        raise _impossible(phases, starts, ends, caps, mixture, phases[unfilled[0]].name)
-    shares = [_sum(filled[2 * index], filled[2 * index + 1]) for index in range(len(phases))]
-    planned = []
-    for index, (phase, totals) in enumerate(zip(phases, apportion(shares, caps), strict=True)):
-        first, last = totals, totals
-        if phase.to is not None:
-            first, last = endpoints(_doubled(filled[2 * index]), _doubled(filled[2 * index + 1]), totals)
-        segment = Segment(
-            rows=lengths[index],
-            block_rows=block_rows_for(lengths[index], mixture.block_rows),
-            start=tuple(first.get(name, 0) for name in names),
-            end=tuple(last.get(name, 0) for name in names),
-        )
-        wanted = _sum(starts[index], ends[index])
-        planned.append(
-            PlannedPhase(
-                name=phase.name,
-                sequence_length=phase.sequence_length or mixture.sequence_length,
-                wanted=tuple(float(wanted.get(name, Fraction(0)) / 2) for name in names),
-                segment=segment,
-                learning_rate=phase.learning_rate,
-            )
-        )
+    wish = Wish.of(mixture, manifest.sources)
+    names = sorted(wish.names)
+    caps = wish.caps
     return Plan(
         seed=mixture.seed,
         sequence_length=mixture.sequence_length,
@@ -133,8 +94,90 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
         sources=tuple(
             planned_source(manifest.sources[name], mixture.sequence_length, caps.get(name)) for name in names
         ),
-        phases=tuple(planned),
+        phases=wish.planned_phases(num_rows, names, caps),
     )
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A mixture resolved against sources: the ratios at both ends of each phase, and the most rows of each source."""
+
+    mixture: Mixture
+    starts: list[Ratios]
+    ends: list[Ratios]
+    caps: dict[str, int]
+
+    @classmethod
+    def of(cls, mixture: Mixture, sources: Mapping[str, Source]) -> "Wish":
+        """Raises RequestError for names that are no source, and for weights on a source without a whole row."""
+        sizes = {name: source.num_tokens for name, source in sources.items()}
+        rows = {name: source.num_rows(mixture.sequence_length) for name, source in sources.items()}
+        epochs = epoch_caps(mixture.max_epochs, sizes)
+        usable = {name: size for name, size in sizes.items() if rows[name]}
+        starts, ends = [], []
+        for phase in mixture.all_phases():
+            for weights in (phase.weights, phase.to):
+                if isinstance(weights, Mapping):
+                    _check_size(weights, sizes, mixture.sequence_length)
+            starts.append(ratios_for(phase.weights, usable, mixture.tokens, epochs))
+            ends.append(starts[-1] if phase.to is None else ratios_for(phase.to, usable, mixture.tokens, epochs))
+        return cls(mixture, starts, ends, {name: floor(cap * rows[name]) for name, cap in epochs.items()})
+
+    @property
+    def names(self) -> set[str]:
+        """The sources with a weight in some phase."""
+        return {name for ratios in self.starts + self.ends for name in ratios}
+
+    def planned_phases(self, num_rows: int, names: list[str], caps: Mapping[str, int]) -> tuple[PlannedPhase, ...]:
+        """Whole rows of each source, in the order of `names`, for phases that share `num_rows`, under `caps` in rows.
+
+        Raises RequestError where the caps make it impossible.
+        """
+        phases = self.mixture.all_phases()
+        lengths = phase_rows(phases, num_rows)
+        filled, unfilled = self._fill([Fraction(length) for length in lengths], caps)
+        if unfilled:
+            raise self._impossible(num_rows, caps, phases[unfilled[0]].name)
+        shares = [_sum(filled[2 * index], filled[2 * index + 1]) for index in range(len(phases))]
+        planned = []
+        for index, (phase, totals) in enumerate(zip(phases, apportion(shares, caps), strict=True)):
+            first, last = totals, totals
+            if phase.to is not None:
+                first, last = endpoints(_doubled(filled[2 * index]), _doubled(filled[2 * index + 1]), totals)
+            segment = Segment(
+                rows=lengths[index],
+                block_rows=block_rows_for(lengths[index], self.mixture.block_rows),
+                start=tuple(first.get(name, 0) for name in names),
+                end=tuple(last.get(name, 0) for name in names),
+            )
+            wanted = _sum(self.starts[index], self.ends[index])
+            ratios = tuple(float(wanted.get(name, Fraction(0)) / 2) for name in names)
+            length = phase.sequence_length or self.mixture.sequence_length
+            planned.append(PlannedPhase(phase.name, length, ratios, segment, phase.learning_rate))
+        return tuple(planned)
+
+    def _fill(self, lengths: list[Fraction], caps: Mapping[str, int]) -> tuple[list[Ratios], list[int]]:
+        """Water-filling over the two halves of each phase, one at its start's ratios and one at its end's: their sum
+        is the phase's mean. Gives the halves, and the phases that cannot be filled."""
+        halves = [ratios for pair in zip(self.starts, self.ends, strict=True) for ratios in pair]
+        filled, unfilled = water_fill(halves, [length / 2 for length in lengths for _ in range(2)], caps)
+        return filled, [index // 2 for index in unfilled]
+
+    def _impossible(self, num_rows: int, caps: Mapping[str, int], where: str) -> RequestError:
+        """The error with the most tokens for which the same mixture is possible, by bisection."""
+        shares = [exact(phase.share) for phase in self.mixture.all_phases()]
+        low, high = 0, num_rows
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._fill([middle * share / sum(shares) for share in shares], caps)[1]:
+                high = middle
+            else:
+                low = middle
+        wanted, most = num_rows * self.mixture.sequence_length, low * self.mixture.sequence_length
+        return RequestError(
+            f"phases.{where}: max_epochs leaves too few tokens: {wanted} wanted, at most {most} with these weights and "
+            f"caps. Ask for {most} tokens, raise max_epochs, or give weight to more sources."
+        )
 
 
 def _check_size(weights: Mapping[str, float], sizes: Mapping[str, int], sequence_length: int) -> None:
@@ -155,7 +198,7 @@ def epoch_caps(max_epochs: float | Mapping[str, float] | None, sizes: Mapping[st
         max_epochs = dict.fromkeys(sizes, max_epochs)
     caps = {}
     for name, cap in max_epochs.items():
-        members = [name] if name in sizes else [key for key in sizes if key.startswith(f"{name}/")]
+        members = members_of(name, sizes)
         if not members:
             raise RequestError(f"max_epochs.{name}: no such source among the shards. There are: {', '.join(sizes)}.")
         if not 0 <= cap < float("inf"):
@@ -177,43 +220,6 @@ def phase_rows(phases: tuple[Phase, ...], num_rows: int) -> list[int]:
                 "split it into several with the same weights, or take a longer sequence_length."
             )
     return [rows[phase.name] for phase in phases]
-
-
-def _fill(
-    starts: list[Ratios], ends: list[Ratios], lengths: list[int], caps: Mapping[str, int]
-) -> tuple[list[Ratios], list[int]]:
-    """Water-filling over the two halves of each phase, one at its start's ratios and one at its end's: their sum is
-    the phase's mean. Gives the halves, and the phases that cannot be filled."""
-    halves = [ratios for pair in zip(starts, ends, strict=True) for ratios in pair]
-    rows = [Fraction(length, 2) for length in lengths for _ in range(2)]
-    filled, unfilled = water_fill(halves, rows, caps)
-    return filled, [index // 2 for index in unfilled]
-
-
-def _impossible(
-    phases: tuple[Phase, ...],
-    starts: list[Ratios],
-    ends: list[Ratios],
-    caps: Mapping[str, int],
-    mixture: Mixture,
-    where: str,
-) -> RequestError:
-    """The error with the most tokens for which the same mixture is possible, by bisection."""
-    low, high = 0, mixture.tokens // mixture.sequence_length
-    shares = [exact(phase.share) for phase in phases]
-    while high - low > 1:
-        middle = (low + high) // 2
-        rows = [Fraction(middle) * share / sum(shares) / 2 for share in shares for _ in range(2)]
-        halves = [ratios for pair in zip(starts, ends, strict=True) for ratios in pair]
-        if water_fill(halves, rows, caps)[1]:
-            high = middle
-        else:
-            low = middle
-    most = low * mixture.sequence_length
-    return RequestError(
-        f"phases.{where}: max_epochs leaves too few tokens: {mixture.tokens} wanted, at most {most} with these weights "
-        f"and caps. Ask for {most} tokens, raise max_epochs, or give weight to more sources."
-    )
 
 
 def _sum(first: Ratios, second: Ratios) -> Ratios:

@@ -31,7 +31,9 @@ class PlannedSource:
     num_tokens: int
     num_rows: int
     max_rows: int | None  # the most rows drawn from it in the whole plan; None without a cap
+    first_shard: int  # among the files of the source and bucket; above 0 for files that came later
     num_shards: int
+    part: int
     fingerprint: str  # of its shards
 
 
@@ -47,8 +49,20 @@ class PlannedPhase:
 
 
 @dataclass(frozen=True)
+class Consumed:
+    """The plan that was followed before, and how far: its positions and rows stay as they were."""
+
+    plan: "Plan"
+    position: int
+    rows: tuple[int, ...]  # rows drawn until there, in the order of the new plan's sources
+
+
+@dataclass(frozen=True)
 class Plan:
-    """All that training order depends on. `sequence_length` is tokens in a row, the longest sequence of the plan."""
+    """All that training order depends on. `sequence_length` is tokens in a row, the longest sequence of the plan.
+
+    A plan that continues another holds it in `before`; its phases begin where the other was left.
+    """
 
     seed: int
     sequence_length: int
@@ -58,11 +72,17 @@ class Plan:
     vocab_size: int
     sources: tuple[PlannedSource, ...]
     phases: tuple[PlannedPhase, ...]
+    before: Consumed | None = None
+
+    @property
+    def first_position(self) -> int:
+        """Where the phases begin: 0 unless the plan continues another."""
+        return self.before.position if self.before else 0
 
     @cached_property
     def num_rows(self) -> int:
-        """Positions in the plan."""
-        return sum(phase.segment.rows for phase in self.phases)
+        """Positions in the plan, those of the plan before it included."""
+        return self.first_position + sum(phase.segment.rows for phase in self.phases)
 
     @property
     def num_tokens(self) -> int:
@@ -70,8 +90,9 @@ class Plan:
         return self.num_rows * self.sequence_length
 
     def rows_by_source(self) -> dict[str, int]:
-        """Rows drawn from each source in the whole plan."""
-        totals = [sum(parts) for parts in zip(*(phase.segment.totals for phase in self.phases), strict=True)]
+        """Rows drawn from each source in the whole plan, those before it was continued included."""
+        drawn = [self.before.rows] if self.before else []
+        totals = [sum(parts) for parts in zip(*drawn, *(phase.segment.totals for phase in self.phases), strict=True)]
         return {source.name: total for source, total in zip(self.sources, totals, strict=True)}
 
     @cached_property
@@ -109,24 +130,39 @@ class Plan:
             facts: dict[str, Any] = phase["segment"]
             segment = Segment(facts["rows"], facts["block_rows"], tuple(facts["start"]), tuple(facts["end"]))
             phases.append(PlannedPhase(**phase | {"wanted": tuple(phase["wanted"]), "segment": segment}))
-        kept = {name: body[name] for name in cls.__dataclass_fields__ if name not in ("sources", "phases")}
-        return cls(**kept, sources=sources, phases=tuple(phases))
+        before = body["before"]
+        if before is not None:
+            before = Consumed(cls._from_json(before["plan"]), before["position"], tuple(before["rows"]))
+        made = {"sources": sources, "phases": tuple(phases), "before": before}
+        return cls(**made, **{name: body[name] for name in cls.__dataclass_fields__ if name not in made})
 
-    def check(self, manifest: TokenManifest) -> None:
-        """Raises RequestError unless the shards and the tokenizer are the ones that the plan was made for."""
+    def sources_in(self, manifest: TokenManifest) -> list[Source]:
+        """The plan's sources as the manifest has them, in the plan's order.
+
+        Raises RequestError unless the shards and the tokenizer are the ones that the plan was made for.
+        """
         if manifest.tokenizer.hash != self.tokenizer:
             raise RequestError(
                 f"{manifest.run}: tokenizer {manifest.tokenizer.hash}, the plan was made for {self.tokenizer}: "
                 "make a new plan for this run."
             )
-        for planned in self.sources:
-            found = manifest.sources.get(planned.name)
-            if found is None or found.fingerprint != planned.fingerprint:
-                state = "has no shards" if found is None else "has other shards than the plan was made for"
-                raise RequestError(f"{manifest.run}: source {planned.name} {state}: make a new plan for this run.")
+        whole = {(source.source, source.bucket): source for source in manifest.sources.values()}
+        return [_source_in(whole.get((source.source, source.bucket)), source, manifest) for source in self.sources]
 
 
-def planned_source(source: Source, sequence_length: int, max_rows: int | None) -> PlannedSource:
+def _source_in(whole: Source | None, planned: PlannedSource, manifest: TokenManifest) -> Source:
+    if whole is None:
+        raise RequestError(f"{manifest.run}: source {planned.name} has no shards: make a new plan for this run.")
+    shards = whole.shards[planned.first_shard : planned.first_shard + planned.num_shards]
+    source = Source(planned.source, planned.bucket, shards, planned.part)
+    if source.fingerprint != planned.fingerprint:
+        raise RequestError(
+            f"{manifest.run}: source {planned.name} has other shards than the plan was made for: make a new plan."
+        )
+    return source
+
+
+def planned_source(source: Source, sequence_length: int, max_rows: int | None, first_shard: int = 0) -> PlannedSource:
     """What a plan keeps of a source."""
     return PlannedSource(
         name=source.name,
@@ -135,7 +171,9 @@ def planned_source(source: Source, sequence_length: int, max_rows: int | None) -
         num_tokens=source.num_tokens,
         num_rows=source.num_rows(sequence_length),
         max_rows=max_rows,
+        first_shard=first_shard,
         num_shards=len(source.shards),
+        part=source.part,
         fingerprint=source.fingerprint,
     )
 
@@ -143,20 +181,26 @@ def planned_source(source: Source, sequence_length: int, max_rows: int | None) -
 def plan_table(plan: Plan) -> list[dict[str, Any]]:
     """A row per source and phase: {source, bucket, phase, wanted, realised, tokens, epochs}.
 
-    `wanted` and `realised` are ratios of the phase's tokens; `epochs` counts this phase alone.
+    `wanted` and `realised` are ratios of the phase's tokens; `epochs` counts this phase alone. What a plan before this
+    one consumed comes first, as a phase named `consumed`.
     """
-    return list(_table_rows(plan))
-
-
-def _table_rows(plan: Plan) -> Iterator[dict[str, Any]]:
+    table: list[dict[str, Any]] = []
+    if plan.before:
+        ratios = tuple(rows / max(plan.before.position, 1) for rows in plan.before.rows)
+        table += _table_rows(plan, "consumed", ratios, plan.before.rows)
     for phase in plan.phases:
-        for source, wanted, rows in zip(plan.sources, phase.wanted, phase.segment.totals, strict=True):
-            yield {
-                "source": source.source,
-                "bucket": source.bucket,
-                "phase": phase.name,
-                "wanted": wanted,
-                "realised": rows / phase.segment.rows,
-                "tokens": rows * plan.sequence_length,
-                "epochs": rows / source.num_rows,
-            }
+        table += _table_rows(plan, phase.name, phase.wanted, phase.segment.totals)
+    return table
+
+
+def _table_rows(plan: Plan, phase: str, wanted: tuple[float, ...], rows: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+    for source, ratio, count in zip(plan.sources, wanted, rows, strict=True):
+        yield {
+            "source": f"{source.source}+{source.part}" if source.part else source.source,
+            "bucket": source.bucket,
+            "phase": phase,
+            "wanted": ratio,
+            "realised": count / max(sum(rows), 1),
+            "tokens": count * plan.sequence_length,
+            "epochs": count / source.num_rows,
+        }

@@ -46,11 +46,13 @@ class Source:
     source: str
     bucket: str  # "all" where the source has no buckets
     shards: tuple[Shard, ...]
+    part: int = 0  # files that came when a plan was under way are a source of their own: part 1, 2, …
 
     @property
     def name(self) -> str:
-        """What mixtures call it: `web`, or `web/q3` for a bucket."""
-        return self.source if self.bucket == "all" else f"{self.source}/{self.bucket}"
+        """What mixtures call it: `web`, `web/q3` for a bucket, `web+1` for the files that came later."""
+        name = self.source if self.bucket == "all" else f"{self.source}/{self.bucket}"
+        return f"{name}+{self.part}" if self.part else name
 
     @cached_property
     def num_tokens(self) -> int:

@@ -8,7 +8,7 @@ Ratios are `Fraction`s: two machines get the same plan from the same recipe. A p
 for the same reason.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from corpusmill.pipeline.errors import RequestError
@@ -54,7 +54,7 @@ def explicit(weights: Mapping[str, float], num_tokens: Mapping[str, int]) -> Rat
     for name, weight in weights.items():
         if not 0 <= weight < float("inf"):
             raise RequestError(f"weights.{name}: {weight} is no weight. Write a number of at least 0.")
-        members = [name] if name in num_tokens else [key for key in num_tokens if key.startswith(f"{name}/")]
+        members = members_of(name, num_tokens)
         if not members:
             known = ", ".join(sorted(num_tokens)) or "none"
             raise RequestError(f"weights.{name}: no such source among the token shards. There are: {known}.")
@@ -63,6 +63,11 @@ def explicit(weights: Mapping[str, float], num_tokens: Mapping[str, int]) -> Rat
             share = Fraction(num_tokens[member], tokens) if tokens else Fraction(1, len(members))
             parts[member] = parts.get(member, Fraction(0)) + exact(weight) * share
     return normalized(parts)
+
+
+def members_of(name: str, sources: Iterable[str]) -> list[str]:
+    """The sources that a name stands for: itself, its buckets (`web/q0`), and files that came later (`web+1`)."""
+    return [key for key in sources if key == name or key.startswith((f"{name}/", f"{name}+"))]
 
 
 def temperature(num_tokens: Mapping[str, int], tau: float) -> Ratios:

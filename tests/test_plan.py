@@ -48,15 +48,15 @@ def test_an_edited_file_is_refused(tmp_path: Path) -> None:
 
 def test_foreign_shards_and_tokenizers_are_refused() -> None:
     plan = make_plan(SHARDS, Mixture(tokens=1000, sequence_length=4))
-    plan.check(SHARDS)
-    plan.check(manifest(a=900, b=300, c=500, d=900, e=500, new=80))  # a new source changes nothing
+    assert [source.name for source in plan.sources_in(SHARDS)] == ["a", "b", "c", "d", "e"]
+    plan.sources_in(manifest(a=900, b=300, c=500, d=900, e=500, new=80))  # a new source changes nothing
     with pytest.raises(RequestError, match="source b has other shards"):
-        plan.check(manifest(a=900, b=301, c=500, d=900, e=500))
+        plan.sources_in(manifest(a=900, b=301, c=500, d=900, e=500))
     with pytest.raises(RequestError, match="source e has no shards"):
-        plan.check(manifest(a=900, b=300, c=500, d=900))
+        plan.sources_in(manifest(a=900, b=300, c=500, d=900))
     other = replace(SHARDS, tokenizer=replace(SHARDS.tokenizer, hash="beef"))
     with pytest.raises(RequestError, match="tokenizer beef, the plan was made for f00d"):
-        plan.check(other)
+        plan.sources_in(other)
 
 
 def test_the_file_is_small() -> None:
