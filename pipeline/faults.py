@@ -1,7 +1,7 @@
 """Named points at which a test can have a process killed, to show that nothing is lost.
 
 `CORPUSMILL_FAULT=point=n=file,…` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
-across processes in `file`. Unset, a point costs one look-up. The points of each phase, in a unit's order:
+across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. The points of each phase, in a unit's order:
 `<phase>:planned` (driver), `<phase>:start`, `<phase>:output` (files written, nothing committed), `<phase>:receipt`
 (files in place, no receipt), `<phase>:done` (receipt written, driver not told), `<phase>:driver` (driver told).
 """
@@ -17,7 +17,7 @@ def fault_point(name: str) -> None:
         return
     for fault in wanted.split(","):
         point, count, counter = fault.split("=")
-        if point == name and _reached(counter) == int(count):
+        if point == name and (count == "0" or _reached(counter) == int(count)):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

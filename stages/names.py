@@ -34,6 +34,7 @@ STAGES = {
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",
     "minhash": "corpusmill.stages.gather.minhash:MinHash",
+    "decontaminate": "corpusmill.stages.gather.decontaminate:Decontaminate",
 }
 """Short name -> module:class. A stage's class says its kind."""
 

@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("killed_build.py")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with corpus, recipe and an undisturbed run of it."""
     folder = tmp_path_factory.mktemp("kill")
-    write_corpus(folder / "in", num_files=8, documents=8)
+    write_corpus(folder / "in", num_files=8, documents=10)
     tree = small_recipe(
         folder / "in",
         stages=["normalize", {"drop": {"when": "num_bytes < 300", "as": "short"}}, "exact", "minhash"],
@@ -107,9 +107,8 @@ def test_workers_killed_in_every_phase(place: Path, tmp_path: Path, point: str) 
 
 
 def test_a_unit_whose_worker_dies_every_time_is_set_aside_by_name(place: Path, tmp_path: Path) -> None:
-    faults = ",".join(f"make:output={count}={tmp_path}/count" for count in range(1, 200))
     started = time.monotonic()
-    done = start(place, tmp_path / "run", 2, faults)
+    done = start(place, tmp_path / "run", 2, "make:output=0=")
     assert done.returncode == 1
     assert "its worker died 3 times" in done.stderr
     assert time.monotonic() - started < 120

@@ -1,0 +1,147 @@
+"""The command line: every command has help with an example, exit codes, one JSON object, and the whole way of a recipe."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from small_corpus import small_recipe, write_corpus
+
+from corpusmill.pipeline.cli import cli, main
+
+COMMANDS = sorted(cli.commands)
+FIXED = [
+    "quickstart",
+    "init",
+    "check",
+    "build",
+    "status",
+    "verify",
+    "explain",
+    "show",
+    "report",
+    "export",
+    "stages",
+    "clean",
+    "warmup",
+    "train-tokenizer",
+    "plan",
+    "sweep",
+    "fit",
+    "choose",
+]
+
+
+def run(*arguments: str, expect: int = 0) -> str:
+    """Stdout of a command run as a process, after its exit code is checked."""
+    command = [sys.executable, "-c", "from corpusmill.pipeline.cli import main; main()", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, env=os.environ | {"COLUMNS": "140"})
+    assert done.returncode == expect, done.stderr
+    return done.stdout
+
+
+def call(capsys: pytest.CaptureFixture[str], *arguments: str, expect: int = 0) -> Any:
+    """The JSON object that a command prints, run in this process."""
+    argv, sys.argv = sys.argv, ["corpusmill", *arguments, "--json"]
+    try:
+        main()
+        code = 0
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        sys.argv = argv
+    out, err = capsys.readouterr()
+    assert code == expect, err
+    return json.loads(out) if out.strip() else err
+
+
+def test_the_commands_are_those_that_were_promised() -> None:
+    assert sorted(FIXED) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_that_calls_the_command(name: str) -> None:
+    shown = CliRunner().invoke(cli, [name, "--help"])
+    assert shown.exit_code == 0
+    assert f"corpusmill {name}" in shown.output.split("Example:")[1]
+
+
+def test_mistakes_exit_2_and_failures_1() -> None:
+    run("no-such-command", expect=2)
+    run("status", "/nowhere", expect=2)
+    run("build", "/nowhere/recipe.yaml", expect=2)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli")
+    write_corpus(folder / "in", num_files=2, documents=40)
+    tree = small_recipe(folder / "in", unit_bytes="64MB")
+    tree["tokenizer"] = {"vocab_size": 400}
+    tree["tokens"] = {"held_out": 0.05}
+    tree["mixture"] = {"tokens": 20_000, "sequence_length": 32, "max_epochs": 4}
+    (folder / "recipe.yaml").write_text(json.dumps(tree))  # JSON is YAML
+    run("build", str(folder / "recipe.yaml"), "--run", str(folder / "run"))
+    return folder / "recipe.yaml"
+
+
+def test_json_of_the_commands_on_a_run(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(recipe.parent / "run")
+    checked = call(capsys, "check", str(recipe))
+    assert checked["ok"]
+    assert {"name", "stages", "units", "bytes"} <= checked["phases"][0].keys()
+    status = call(capsys, "status", folder)
+    assert status["state"] == "complete"
+    assert set(status["sources"]) == {"a", "b", "c"}
+    documents = status["sources"]["a"]["documents"]
+    assert documents["in"] == documents["kept"] + sum(documents["dropped"].values()) + sum(documents["failed"].values())
+    assert status["sources"]["a"]["tokens"]["all"] > 1000
+    assert call(capsys, "verify", folder)["ok"]
+    rows = call(capsys, "plan", str(recipe), "--run", folder, "--tokens", "30K")["rows"]
+    assert sum(row["tokens"] for row in rows) == pytest.approx(30_000, abs=32)
+    assert {"source", "bucket", "phase", "wanted", "realised", "tokens", "epochs"} == rows[0].keys()
+
+
+def test_show_and_explain_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(recipe.parent / "run")
+    dropped = call(capsys, "show", folder, "--dropped", "exact", "-n", "5")["documents"]
+    assert dropped
+    for document in dropped:
+        found = call(capsys, "explain", folder, document["id"])
+        assert (found["fate"], found["rule"]) == ("dropped", "exact.duplicate")
+        other = call(capsys, "explain", folder, found["duplicate_of"]["id"])
+        assert other["fate"] == "kept"
+    kept = call(capsys, "show", folder, "-n", "3")["documents"]
+    for document in kept:
+        shard = call(capsys, "explain", folder, document["id"])["shard"]
+        assert shard["num_tokens"] > 10
+    assert "no document" in call(capsys, "explain", folder, "a/none", expect=2)
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl", "megatron"])
+def test_export(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    folder = str(recipe.parent / "run")
+    made = call(capsys, "export", folder, "--to", form, "--out", str(tmp_path / "out"))
+    assert made["files"]
+    assert all((tmp_path / "out" / name).exists() for name in made["files"])
+
+
+def test_a_clean_run_has_nothing_to_clean_and_stages_lists_them_all(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from corpusmill.stages.names import STAGES
+
+    assert call(capsys, "clean", str(recipe.parent / "run"), "--dry-run")["files"] == []
+    assert [stage["name"] for stage in call(capsys, "stages")["stages"]] == list(STAGES)
+
+
+def test_init_gives_a_recipe_that_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("init", str(tmp_path / "new"))
+    monkeypatch.chdir(tmp_path / "new")
+    run("check", "recipe.yaml")
+    run("build", "recipe.yaml", "--json")
+    run("init", str(tmp_path / "new"), expect=2)
