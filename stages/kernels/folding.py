@@ -104,13 +104,23 @@ def is_accent(character: str) -> bool:
 
 def fold(character: str) -> str:
     """The one character that stands for `character`: lower case, without accents, in its plain form."""
+    while True:
+        folded = _fold_once(character)
+        if folded == character:
+            return folded
+        character = folded
+
+
+def _fold_once(character: str) -> str:
     if character == "ς":
         return "σ"
     if unicodedata.category(character) == "Nd":
         return str(unicodedata.decimal(character))
-    plain = _strip(unicodedata.normalize("NFKD", character))
-    lowered = _strip(unicodedata.normalize("NFKD", (plain if len(plain) == 1 else character).lower()))
-    return lowered if len(lowered) == 1 else (plain if len(plain) == 1 else character)
+    for form in (unicodedata.normalize("NFKD", character), character.lower()):
+        plain = _strip(unicodedata.normalize("NFKD", form))
+        if len(plain) == 1 and plain != character:
+            return plain
+    return character
 
 
 def _strip(text: str) -> str:
