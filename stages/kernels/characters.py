@@ -27,6 +27,7 @@ WORD = 128  # letters, digits, numbers, underscore and the like, of scripts that
 SINGLE = 256  # letters of scripts that write no spaces: each is a word
 EXTEND = 512  # combining marks and format characters: belong to the character before
 SKIP = 1024  # controls, format and unassigned characters: never begin a word
+LOWER = 2048  # str.islower
 
 FILE = Path(__file__).with_name("characters.json")
 
@@ -84,6 +85,7 @@ def classify(character: str, punctuation: set[str], terminal: set[str]) -> int:
         WORD: in_word and not (unspaced and category[0] == "L"),
         SINGLE: unspaced and category[0] == "L",
         EXTEND: category[0] == "M" or category == "Cf",
+        LOWER: character.islower(),
         SKIP: category[0] == "C" and not character.isspace(),
     }
     return sum(bit for bit, holds in bits.items() if holds)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from numba import uint64
 
 from corpusmill.stages.kernels.characters import SPACE, character_classes
-from corpusmill.stages.kernels.compile import kernel
+from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hash_table import insert, table_mask
 from corpusmill.stages.kernels.hashing import decode, mix
 
@@ -26,7 +26,7 @@ def count_repeated_pieces(
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
         if strip:
-            at, stop = _stripped(data, at, stop, classes)
+            at, stop = stripped(data, at, stop, classes)
         newlines = 0
         for position in range(at, stop):
             newlines += data[position] == 0x0A
@@ -37,13 +37,9 @@ def count_repeated_pieces(
         pieces, repeated, repeated_chars = 0, 0, 0
         while True:
             end, after = _piece_end(data, at, stop, min_newlines)
-            value, chars = uint64(0), 0
-            for position in range(at, end):
-                value = (value ^ uint64(data[position])) * uint64(0x9E3779B97F4A7C15)
-                value ^= value >> uint64(29)
-                chars += data[position] & 0xC0 != 0x80
+            value, chars = hash_piece(data, at, end)
             pieces += 1
-            if insert(table, mask, mix(value + uint64(end - at))):
+            if insert(table, mask, value):
                 repeated += 1
                 repeated_chars += chars
             if end == stop:
@@ -51,6 +47,17 @@ def count_repeated_pieces(
             at = after
         counts[row, 0], counts[row, 1], counts[row, 2] = pieces, repeated, repeated_chars
     return counts
+
+
+@inlined
+def hash_piece(data: Bytes, at: int, end: int) -> tuple[np.uint64, int]:
+    """Hash of the bytes [at, end), and how many characters they are."""
+    value, chars = uint64(0), 0
+    for position in range(at, end):
+        value = (value ^ uint64(data[position])) * uint64(0x9E3779B97F4A7C15)
+        value ^= value >> uint64(29)
+        chars += data[position] & 0xC0 != 0x80
+    return mix(value + uint64(end - at)), chars
 
 
 @kernel
@@ -70,7 +77,7 @@ def _piece_end(data: Bytes, at: int, stop: int, min_newlines: int) -> tuple[int,
 
 
 @kernel
-def _stripped(data: Bytes, at: int, stop: int, classes: npt.NDArray[np.uint16]) -> tuple[int, int]:
+def stripped(data: Bytes, at: int, stop: int, classes: npt.NDArray[np.uint16]) -> tuple[int, int]:
     """The bytes [at, stop) without white space at both ends."""
     while at < stop:
         code, size = decode(data, at)
