@@ -130,12 +130,12 @@ def score_texts(model: Path, texts: Sequence[str], settings: TrainSettings) -> n
 
 def evaluate(examples: Sequence[Example], scores: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
     """Over all, per source, and per language of sources that have several: ROC-AUC, and what each threshold buys."""
-    slices: dict[tuple[str, str], list[int]] = {("all", ""): list(range(len(examples)))}
+    slices: dict[tuple[str, str], list[int]] = {}
     labelled = {e.source for e in examples if e.positive}
     for i, example in enumerate(examples):
         slices.setdefault((example.source, example.lang if example.source in labelled else ""), []).append(i)
     made = []
-    for (source, lang), rows in slices.items():
+    for (source, lang), rows in [(("all", ""), list(range(len(examples)))), *sorted(slices.items())]:
         positive = np.array([examples[i].positive for i in rows], dtype=bool)
         made.append({"source": source, "lang": lang, **evaluate_slice(positive, scores[rows])})
     return made
