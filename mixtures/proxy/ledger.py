@@ -1,0 +1,132 @@
+"""The ledger of a sweep: what every run was trained on and what it lost, as Parquet.
+
+`ledger.parquet` has a row per run: run, mixture, seed, state (finished, or diverged: its losses are null), size,
+num_parameters, learning_rate, plan (fingerprint), steps, tokens, flops, seconds (its share of its stack's); a column
+for each source and domain: ratio_<source> (share of the tokens drawn), bits_per_byte_<domain>, unigram_<domain> (the
+domain's unigram entropy in the same unit); own_bits_per_byte and own_unigram: the same on held-out text in the run's
+own proportions.
+`curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before).
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from corpusmill.mixtures.proxy.held_out import Domain, mixed_bits_per_byte, mixed_unigram_bits_per_byte
+from corpusmill.mixtures.proxy.transformer import Shape
+from corpusmill.pipeline.run_folder import RunFolder
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One finished run. `ratios` has the sources drawn from; `curve` is (step, tokens, bits per token)."""
+
+    key: str
+    run: str
+    mixture: str
+    seed: int
+    learning_rate: float
+    size: str
+    plan: str
+    tokens: int
+    steps: int
+    flops: int
+    seconds: float
+    ratios: dict[str, float]
+    bits_per_byte: dict[str, float]
+    curve: list[tuple[int, int, float]]
+
+    @classmethod
+    def from_json(cls, facts: dict[str, Any]) -> "RunResult":
+        return cls(**facts | {"curve": [(step, tokens, bits) for step, tokens, bits in facts["curve"]]})
+
+    @property
+    def diverged(self) -> bool:
+        return not all(math.isfinite(bits) for bits in self.bits_per_byte.values())
+
+
+def write_ledger(
+    folder: RunFolder, path: str, results: Sequence[RunResult], domains: Sequence[Domain], shape: Shape
+) -> Path:
+    """Writes ledger.parquet and curves.parquet under `path` and gives the ledger's path."""
+    sources = sorted({name for result in results for name in result.ratios})
+    rows = [ledger_row(result, sources, domains, shape) for result in results]
+    schema = ledger_schema(sources, domains)
+    _put_table(folder, f"{path}/ledger.parquet", pa.Table.from_pylist(rows, schema=schema))
+    points = [
+        {"run": result.run, "step": step, "tokens": tokens, "bits_per_token": finite(bits)}
+        for result in results
+        for step, tokens, bits in result.curve
+    ]
+    _put_table(folder, f"{path}/curves.parquet", pa.Table.from_pylist(points, schema=pa.schema(CURVES)))
+    return Path(folder.path(f"{path}/ledger.parquet"))
+
+
+def ledger_row(result: RunResult, sources: Sequence[str], domains: Sequence[Domain], shape: Shape) -> dict[str, Any]:
+    own: dict[str, float | None] = {"own_bits_per_byte": None, "own_unigram": None}
+    shares = {domain.name: share_of(domain.name, result.ratios) for domain in domains}
+    if any(shares.values()):
+        own["own_unigram"] = mixed_unigram_bits_per_byte(shares, domains, shape.vocab_size)
+        if not result.diverged:
+            own["own_bits_per_byte"] = mixed_bits_per_byte(shares, result.bits_per_byte, domains)
+    facts = {name: getattr(result, name) for name, _ in FACTS if hasattr(result, name)}
+    return {
+        **facts,
+        "state": "diverged" if result.diverged else "finished",
+        "num_parameters": shape.num_parameters,
+        **own,
+        **{f"ratio_{name}": result.ratios.get(name, 0.0) for name in sources},
+        **{f"bits_per_byte_{domain.name}": finite(result.bits_per_byte[domain.name]) for domain in domains},
+        **{f"unigram_{domain.name}": domain.unigram_bits_per_byte for domain in domains},
+    }
+
+
+def share_of(domain: str, ratios: Mapping[str, float]) -> float:
+    """A domain's share of the tokens: its source's, all buckets together."""
+    return sum(ratio for name, ratio in ratios.items() if name == domain or name.startswith(f"{domain}/"))
+
+
+FACTS: list[tuple[str, pa.DataType]] = [
+    ("run", pa.string()),
+    ("mixture", pa.string()),
+    ("seed", pa.int64()),
+    ("state", pa.string()),
+    ("size", pa.string()),
+    ("num_parameters", pa.int64()),
+    ("learning_rate", pa.float64()),
+    ("plan", pa.string()),
+    ("steps", pa.int64()),
+    ("tokens", pa.int64()),
+    ("flops", pa.int64()),
+    ("seconds", pa.float64()),
+]
+CURVES: list[tuple[str, pa.DataType]] = [
+    ("run", pa.string()),
+    ("step", pa.int64()),
+    ("tokens", pa.int64()),
+    ("bits_per_token", pa.float64()),
+]
+
+
+def ledger_schema(sources: Sequence[str], domains: Sequence[Domain]) -> pa.Schema:
+    names = [f"ratio_{name}" for name in sources]
+    names += [f"{kind}_{domain.name}" for kind in ("bits_per_byte", "unigram") for domain in domains]
+    names += ["own_bits_per_byte", "own_unigram"]
+    return pa.schema([*FACTS, *((name, pa.float64()) for name in names)])
+
+
+def finite(value: float) -> float | None:
+    """Null for what is undefined, never NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _put_table(folder: RunFolder, path: str, table: pa.Table) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    folder.put(path, buffer.getvalue())
