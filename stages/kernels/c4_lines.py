@@ -1,0 +1,239 @@
+"""C4's line rules, applied to whole documents: which lines stay, and the text that is left of them.
+
+Lines are those of `str.splitlines`, stripped; words those of `str.split`. The rules stand in the order of datatrove's
+C4QualityFilter: a line counts under the first rule that removes it, and some rules end the document there and then.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from corpusmill.stages.kernels.characters import DIGIT, LINE_END, SPACE, character_classes
+from corpusmill.stages.kernels.compile import inlined, kernel
+from corpusmill.stages.kernels.hashing import decode
+from corpusmill.stages.kernels.repeated_lines import stripped
+
+COUNTS = (
+    "lines",  # read, up to and with the one that ends the document
+    "long_word_lines",  # removed: a word is too long
+    "non_terminal_lines",  # removed: does not end in . ? ! " or ', or ends in '...'
+    "short_lines",  # removed: too few words
+    "lorem_ipsum",  # 1: a line says it, and the document ends there
+    "javascript_lines",  # removed: say javascript
+    "curly_brackets",  # 1: a line has '{', and the document ends there
+    "policy_lines",  # removed: speak of cookies, terms of use, privacy policy
+    "kept_lines",
+    "citations",  # [1], [edit] and [citation needed], removed from kept lines
+)
+
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int64]
+Classes = npt.NDArray[np.uint16]
+
+
+def phrase_table(phrases: tuple[str, ...]) -> Bytes:
+    """Lower-case ASCII phrases as bytes, each with a zero byte behind it."""
+    table = np.frombuffer("".join(f"{phrase}\0" for phrase in phrases).encode(), dtype=np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+MARKS = phrase_table(("[edit]", "[citation needed]"))
+LOREM_IPSUM = phrase_table(("lorem ipsum",))
+JAVASCRIPT = phrase_table(("javascript",))
+POLICY = phrase_table(
+    ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+)
+NEVER = phrase_table(())
+
+
+@kernel
+def keep_lines(
+    data: Bytes,
+    offsets: Offsets,
+    classes: Classes,
+    marks: Bytes,
+    lorem_ipsum: Bytes,
+    javascript: Bytes,
+    policy: Bytes,
+    max_word_chars: int,
+    min_line_words: int,
+    terminal: bool,
+    curly: bool,
+) -> tuple[Bytes, Offsets, npt.NDArray[np.int64]]:
+    """The text left of each row: bytes, offsets [rows + 1]; and counts, int64 [rows, len(COUNTS)].
+
+    `marks` and phrases are phrase tables, empty to switch a rule off, and a limit of -1 is none. A document that was
+    ended, or of which no line is left, keeps its text.
+    """
+    out = np.empty(offsets[-1] - offsets[0] + 1, dtype=np.uint8)
+    texts = np.zeros(len(offsets), dtype=np.int64)
+    counts = np.zeros((len(offsets) - 1, 10), dtype=np.int64)
+    lorem_ipsum_heads, javascript_heads, policy_heads = _heads(lorem_ipsum), _heads(javascript), _heads(policy)
+    for row in range(len(offsets) - 1):
+        count = counts[row]
+        begin = texts[row]
+        written, at, stop, ended = begin, offsets[row], offsets[row + 1], False
+        while at < stop and not ended:
+            start, end, at, words, longest = _next_line(data, at, stop, classes)
+            count[0] += 1
+            line = written if count[8] == 0 else written + 1  # behind a line feed
+            if max_word_chars >= 0 and longest > max_word_chars:
+                count[1] += 1
+                continue
+            line_end, citations = _copy_without_marks(data, start, end, classes, marks, out, line)
+            if terminal and not _ends_a_sentence(out, line, line_end):
+                count[2] += 1
+            elif words < min_line_words:
+                count[3] += 1
+            elif _contains(out, line, line_end, lorem_ipsum, lorem_ipsum_heads):
+                count[4] = 1
+                ended = True
+            elif _contains(out, line, line_end, javascript, javascript_heads):
+                count[5] += 1
+            elif curly and _has_bracket(out, line, line_end):
+                count[6] = 1
+                ended = True
+            elif _contains(out, line, line_end, policy, policy_heads):
+                count[7] += 1
+            else:
+                if count[8] > 0:
+                    out[written] = 0x0A
+                count[8] += 1
+                count[9] += citations
+                written = line_end
+        if ended or count[8] == 0:
+            written = begin + stop - offsets[row]
+            out[begin:written] = data[offsets[row] : stop]
+        else:
+            first, last = stripped(out, begin, written, classes)
+            if first > begin:
+                for position in range(first, last):
+                    out[begin + position - first] = out[position]
+            written = begin + last - first
+        texts[row + 1] = written
+    return out[: texts[-1]], texts, counts
+
+
+@kernel
+def _next_line(data: Bytes, at: int, stop: int, classes: Classes) -> tuple[int, int, int, int, int]:
+    """The line at byte `at`: first byte and end without white space at its ends, where the next line begins, its words,
+    the characters of its longest word."""
+    start, end, words, longest, word = -1, at, 0, 0, 0
+    while at < stop:
+        code, size = decode(data, at)
+        kind = int(classes[code])
+        at += size
+        if kind & SPACE:
+            word = 0
+            if kind & LINE_END:
+                if code == 0x0D and at < stop and data[at] == 0x0A:
+                    at += 1
+                break
+        else:
+            if word == 0:
+                words += 1
+            word += 1
+            longest = max(longest, word)
+            start = at - size if start < 0 else start
+            end = at
+    return (start, end, at, words, longest) if start >= 0 else (end, end, at, words, longest)
+
+
+@kernel
+def _copy_without_marks(
+    data: Bytes, at: int, end: int, classes: Classes, marks: Bytes, out: Bytes, to: int
+) -> tuple[int, int]:
+    """Copy bytes [at, end) to out[to:] without citation marks; the end of the copy, and the number of marks."""
+    num_marks = 0
+    while at < end:
+        if data[at] == 0x5B and len(marks) > 0:
+            after = at + 1
+            while after < end:
+                code, size = decode(data, after)
+                if not classes[code] & DIGIT:
+                    break
+                after += size
+            if after < end and data[after] == 0x5D:
+                at, num_marks = after + 1, num_marks + 1
+                continue
+            length = _phrase_at(data, at, end, marks, False)
+            if length > 0:
+                at, num_marks = at + length, num_marks + 1
+                continue
+        out[to] = data[at]
+        to, at = to + 1, at + 1
+    return to, num_marks
+
+
+@inlined
+def _ends_a_sentence(line: Bytes, start: int, end: int) -> bool:
+    ends = False
+    if end > start:
+        last = line[end - 1]
+        ends = last == 0x2E or last == 0x3F or last == 0x21 or last == 0x22 or last == 0x27
+        if end - start >= 3 and last == 0x2E and line[end - 2] == 0x2E and line[end - 3] == 0x2E:
+            ends = False
+    return ends
+
+
+@inlined
+def _has_bracket(line: Bytes, start: int, end: int) -> bool:
+    found = False
+    for position in range(start, end):
+        found = found or line[position] == 0x7B
+    return found
+
+
+@kernel
+def _heads(phrases: Bytes) -> int:
+    """One bit for every letter of the alphabet that a phrase begins with."""
+    bits, begins = 0, True
+    for byte in phrases:
+        if begins:
+            bits |= 1 << (int(byte) - 0x61)
+        begins = byte == 0
+    return bits
+
+
+@kernel
+def _contains(line: Bytes, start: int, end: int, phrases: Bytes, heads: int) -> bool:
+    """Whether one of the phrases stands in the line, in any case."""
+    if heads == 0:
+        return False
+    for position in range(start, end):
+        letter = (int(line[position]) | 0x20) - 0x61
+        if 0 <= letter < 26 and (heads >> letter) & 1 and _phrase_at(line, position, end, phrases, True) > 0:
+            return True
+    return False
+
+
+@kernel
+def _phrase_at(line: Bytes, at: int, end: int, phrases: Bytes, any_case: bool) -> int:
+    """Bytes of the phrase that begins at byte `at`, 0 if none does. A Kelvin sign is a k in any case (str.lower)."""
+    position, here = 0, at
+    while position < len(phrases):
+        wanted = phrases[position]
+        if wanted == 0:
+            return here - at
+        matched = 0
+        if here < end:
+            byte = line[here]
+            if byte == wanted or (any_case and 0x41 <= byte <= 0x5A and byte + 0x20 == wanted):
+                matched = 1
+            elif any_case and wanted == 0x6B and byte == 0xE2 and line[here + 1] == 0x84 and line[here + 2] == 0xAA:
+                matched = 3
+        if matched > 0:
+            here += matched
+            position += 1
+        else:
+            while phrases[position] != 0:
+                position += 1
+            position, here = position + 1, at
+    return 0
+
+
+def warmup() -> None:
+    """Compile for read-only texts, as Arrow gives them."""
+    data, offsets = np.frombuffer(b"a [1] line.", dtype=np.uint8), np.array([0, 11])
+    offsets.setflags(write=False)
+    keep_lines(data, offsets, character_classes(), MARKS, LOREM_IPSUM, JAVASCRIPT, POLICY, 1000, 3, True, True)
