@@ -28,6 +28,8 @@ STAGES = {
     "language": "corpusmill.stages.measure.language:Language",
     "words": "corpusmill.stages.measure.words:Words",
     "gopher": "corpusmill.stages.measure.gopher:Gopher",
+    "c4": "corpusmill.stages.measure.c4:C4",
+    "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
     "drop": "corpusmill.stages.decide.drop:Drop",
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
     "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",
