@@ -8,7 +8,8 @@ import glob
 import hashlib
 import os
 import posixpath
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -53,31 +54,48 @@ def find_files(patterns: Sequence[str]) -> list[FoundFile]:
         filesystem, path = fsspec.core.url_to_fs(os.path.expanduser(pattern))
         local = "file" in filesystem.protocol
         roots.append(_fixed_folder(filesystem, path))
-        matches = _matches(filesystem, path, local)
+        matches = dict(_local_matches(path) if local else _remote_matches(filesystem, path))
         if not matches:
             raise RequestError(f"{pattern}: no such file. Check the path, or the variable that it uses.")
-        for match in matches:
-            found[match] = FoundFile(InputFile(match if local else filesystem.unstrip_protocol(match), match), 0, "")
-            info = os.stat(match) if local else filesystem.info(match)
-            found[match] = FoundFile(found[match].file, *_identity(info))
+        for match, (size, identity) in matches.items():
+            address = match if local else filesystem.unstrip_protocol(match)
+            found[match] = FoundFile(InputFile(address, match), size, identity)
     root = posixpath.commonpath(roots) if roots else ""
+    start = len(root.rstrip("/")) + 1 if root else 0
     named = [
-        FoundFile(InputFile(each.file.path, posixpath.relpath(each.file.name, root)), each.num_bytes, each.identity)
-        for each in found.values()
+        FoundFile(InputFile(each.file.path, name[start:]), each.num_bytes, each.identity)
+        for name, each in found.items()
     ]
     return sorted(named, key=lambda each: each.file.name)
 
 
-def _matches(filesystem: Any, path: str, local: bool) -> list[str]:
-    if glob.has_magic(path):
-        # glob.glob is used locally because fsspec's own treats [ and ] in names differently between versions
-        names = glob.glob(path, recursive=True) if local else filesystem.glob(path)
-    else:
-        names = [path] if filesystem.exists(path) else []
-    files: list[str] = []
+Match = tuple[str, tuple[int, str]]
+"""A path with its size and identity."""
+
+
+def _local_matches(path: str) -> Iterator[Match]:
+    """Files on this machine that a pattern, folder or path names. os.scandir and one stat per file: a Python
+    installation of 60,000 files takes a second, with fsspec's glob and isdir 17."""
+    for name in glob.iglob(path, recursive=True) if glob.has_magic(path) else [path]:
+        try:
+            status = os.stat(name)
+        except FileNotFoundError:
+            continue  # a path that is not there, or a broken link
+        if stat.S_ISDIR(status.st_mode):
+            if "**" not in path:
+                yield from _local_matches(f"{glob.escape(name)}/**/*")
+        elif stat.S_ISREG(status.st_mode):
+            yield name, (status.st_size, f"{status.st_size}-{status.st_mtime_ns}")
+
+
+def _remote_matches(filesystem: Any, path: str) -> Iterator[Match]:
+    """Objects of a store that a pattern, folder or path names."""
+    names = filesystem.glob(path) if glob.has_magic(path) else [path] if filesystem.exists(path) else []
     for name in names:
-        files += filesystem.find(name) if filesystem.isdir(name) else [name]
-    return files
+        for file, info in filesystem.find(name, detail=True).items():
+            keys = ("ETag", "etag", "md5Hash", "LastModified", "mtime")
+            version = next((str(info[key]) for key in keys if key in info), "")
+            yield file, (int(info["size"]), f"{info['size']}-{version}")
 
 
 def _fixed_folder(filesystem: Any, path: str) -> str:
@@ -86,13 +104,6 @@ def _fixed_folder(filesystem: Any, path: str) -> str:
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts))
     folder = "/".join(parts[:fixed]) or "/"
     return folder if fixed < len(parts) or filesystem.isdir(folder) else posixpath.dirname(folder)
-
-
-def _identity(info: Any) -> tuple[int, str]:
-    if isinstance(info, os.stat_result):
-        return info.st_size, f"{info.st_size}-{info.st_mtime_ns}"
-    version = next((str(info[key]) for key in ("ETag", "etag", "md5Hash", "LastModified", "mtime") if key in info), "")
-    return int(info["size"]), f"{info['size']}-{version}"
 
 
 def name_hash(*parts: str) -> int:
@@ -125,7 +136,7 @@ def group_files(source: str, files: Sequence[FoundFile], unit_bytes: int = UNIT_
         if file.num_bytes >= unit_bytes or sum(each.num_bytes for each in waiting) + file.num_bytes > 4 * unit_bytes:
             close()
         waiting.append(file)
-        if name_hash(file.file.name) < file.num_bytes / unit_bytes * 2**64:
+        if name_hash("cut", file.file.name) < file.num_bytes / unit_bytes * 2**64:
             close()
     close()
     return groups
