@@ -12,7 +12,7 @@ in the books. Shards must be those of the old plan; files added to a source behi
 from dataclasses import dataclass
 from typing import Any
 
-from corpusmill.mixtures.mixture import Mixture, Wish
+from corpusmill.mixtures.mixture import Mixture, Wish, rows_of
 from corpusmill.mixtures.plan import Consumed, Plan, planned_source
 from corpusmill.mixtures.positions import PositionMap
 from corpusmill.mixtures.sources import Source, TokenManifest
@@ -34,7 +34,10 @@ def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mi
             f"tokens: {mixture.tokens} in all, {position * mixture.sequence_length} are consumed: nothing is left."
         )
     views = _views(old, manifest)
-    wish = Wish.of(mixture, {name: view.source for name, view in views.items()})
+    sources = {name: view.source for name, view in views.items()}
+    rows = {planned.name: (planned.num_rows, planned.packing) for planned in old.sources}
+    rows |= {name: rows_of(source, manifest.run, mixture) for name, source in sources.items() if name not in rows}
+    wish = Wish.of(mixture, sources, {name: count for name, (count, _) in rows.items()})
     drawn = dict(
         zip((source.name for source in old.sources), PositionMap(old).drawn_by(position).tolist(), strict=True)
     )
@@ -49,8 +52,7 @@ def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mi
         end_of_document=old.end_of_document,
         vocab_size=old.vocab_size,
         sources=tuple(
-            planned_source(views[name].source, old.sequence_length, wish.caps.get(name), views[name].first_shard)
-            for name in names
+            planned_source(sources[name], *rows[name], wish.caps.get(name), views[name].first_shard) for name in names
         ),
         phases=wish.planned_phases(num_rows, names, left),
         before=Consumed(old, position, tuple(drawn.get(name, 0) for name in names)),

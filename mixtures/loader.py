@@ -1,8 +1,8 @@
 """Serves the rows of a plan as arrays of token ids, from memory-mapped shards.
 
     loader = PlanLoader.open(run, Plan.load(run / "plans" / "main.json"))
-    tokens_BT = loader.rows(start, stop)                # positions [start, stop) of the plan
-    inputs, targets = tokens_BT[:, :-1], tokens_BT[:, 1:]
+    tokens_BT = loader.rows(start, stop)                # positions [start, stop) of the plan, T + 1 tokens each
+    inputs_BT, targets_BT = loader.pairs(start, stop)   # the same as two contiguous arrays
 
 The state of a training run is one whole number, the position. A rank takes its slice of each global batch
 (`rank_slice`), so the number of ranks may change between any two steps. Every token leads back to its document
@@ -12,51 +12,56 @@ Positions are resolved a few thousand at a time and kept, so the arithmetic cost
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from corpusmill.mixtures.plan import Plan
+from corpusmill.mixtures.packing import PackedRows, Packing
+from corpusmill.mixtures.plan import PACKINGS, Plan
 from corpusmill.mixtures.positions import Located, PositionMap
+from corpusmill.mixtures.provenance import Document, document_of
 from corpusmill.mixtures.sources import TokenManifest, TokenReader, read_manifest
-from corpusmill.pipeline.errors import DamagedFileError
+from corpusmill.pipeline.errors import RequestError
 
 CHUNK_POSITIONS = 4096
-"""Positions resolved at a time: 0.5 µs each, against 60 µs for one alone."""
+"""Positions resolved at a time: 0.5 µs each, against 300 µs for one alone."""
 
-IndexArray = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Document:
-    """The document behind a token, as its row in docs.parquet says."""
+class SourceRows(Protocol):
+    """How the rows of one source are read: cut from its tokens, or packed."""
 
-    id: str
-    source: str
-    url: str | None
-    shard: str  # path of the shard under the run folder, without an ending
-    token_start: int  # where the document starts in the shard
-    num_tokens: int
-    token: int  # which of the document's tokens; the last is its end token
+    reader: TokenReader
+
+    def fill(self, row: int, inputs: Ints, targets: Ints) -> None:
+        """Writes row number `row` to `inputs` [T] and `targets` [T]."""
+
+    def tokens_of(self, row: int) -> Ints:
+        """Number in the source of each input token of the row, int64 [T]; -1 for padding."""
 
 
 class PlanLoader:
     """Rows of one plan over one run's shards. Threads may share it."""
 
     def __init__(self, plan: Plan, manifest: TokenManifest) -> None:
-        sources = plan.sources_in(manifest)
+        """Raises RequestError where the shards or the tokenizer are not the plan's."""
         self.plan = plan
         self.manifest = manifest
         self.positions = PositionMap(plan)
-        self.readers = [TokenReader(source, manifest.run, manifest.dtype) for source in sources]
-        self.chunk = lru_cache(maxsize=16)(self._resolve)
+        self.sources: list[SourceRows] = []
+        for planned, source in zip(plan.sources, plan.sources_in(manifest), strict=True):
+            reader = TokenReader(source, manifest.run, manifest.dtype)
+            if planned.packing is None:
+                self.sources.append(CutRows(reader, plan.sequence_length))
+            else:
+                packing = Packing.load(manifest.run / PACKINGS, planned.packing)
+                self.sources.append(PackedRows(packing, reader, plan.end_of_document))
+        self._chunk = lru_cache(maxsize=16)(self._resolve)
 
     @classmethod
     def open(cls, run: Path, plan: Plan) -> "PlanLoader":
@@ -70,47 +75,44 @@ class PlanLoader:
     def rows(self, start: int, stop: int, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
         """Tokens of positions [start, stop): [stop - start, T + 1], inputs and targets overlap by T - 1.
 
-        Raises IndexError outside the plan.
+        Raises IndexError outside the plan, RequestError for packed sources, whose rows are no run of tokens.
         """
         places = self._places(start, stop)
         out: npt.NDArray[Any] = np.empty((stop - start, self.plan.sequence_length + 1), dtype=dtype)
-        for slot, (reader, token) in enumerate(places):
-            reader.read_into(out[slot], token)
+        for slot, (rows, row) in enumerate(places):
+            _cut(rows).read_into(out[slot], row * self.plan.sequence_length)
         return out
 
-    def pairs(self, start: int, stop: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def rows_at(self, positions: Ints, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
+        """Tokens of any positions [n], in the order given: [n, T + 1]."""
+        out: npt.NDArray[Any] = np.empty((len(positions), self.plan.sequence_length + 1), dtype=dtype)
+        located = self.positions.locate(positions)
+        for slot, (source, row) in enumerate(zip(located.source.tolist(), located.row.tolist(), strict=True)):
+            _cut(self.sources[source]).read_into(out[slot], row * self.plan.sequence_length)
+        return out
+
+    def pairs(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Inputs and targets of positions [start, stop): two contiguous arrays [stop - start, T]."""
-        length, places = self.plan.sequence_length, self._places(start, stop)
-        inputs = np.empty((stop - start, length), dtype=np.int64)
-        targets = np.empty((stop - start, length), dtype=np.int64)
-        for slot, (reader, token) in enumerate(places):
-            tokens = reader.read(token, token + length + 1)
-            inputs[slot] = tokens[:-1]
-            targets[slot] = tokens[1:]
+        places, shape = self._places(start, stop), (stop - start, self.plan.sequence_length)
+        inputs, targets = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
+        for slot, (rows, row) in enumerate(places):
+            rows.fill(row, inputs[slot], targets[slot])
+        return inputs, targets
+
+    def pairs_at(self, positions: Ints) -> tuple[Ints, Ints]:
+        """The same for any positions [n], in the order given."""
+        shape = (len(positions), self.plan.sequence_length)
+        inputs, targets = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
+        located = self.positions.locate(positions)
+        for slot, (source, row) in enumerate(zip(located.source.tolist(), located.row.tolist(), strict=True)):
+            self.sources[source].fill(row, inputs[slot], targets[slot])
         return inputs, targets
 
     def sequence_length_at(self, position: int) -> int:
         """The length of the sequences in the phase of `position`."""
         return self.positions.phase_of(position).sequence_length
 
-    def _places(self, start: int, stop: int) -> Iterator[tuple[TokenReader, int]]:
-        """(reader, first token) of positions [start, stop)."""
-        if not 0 <= start <= stop <= self.plan.num_rows:
-            raise IndexError(f"positions [{start}, {stop}) of a plan with {self.plan.num_rows} rows")
-        chunks = range(start // CHUNK_POSITIONS * CHUNK_POSITIONS, stop, CHUNK_POSITIONS)
-        return chain.from_iterable(
-            islice(self.chunk(first), max(start - first, 0), min(stop - first, CHUNK_POSITIONS)) for first in chunks
-        )
-
-    def rows_at(self, positions: IndexArray, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
-        """Tokens of any positions [n], in the order given: [n, T + 1]."""
-        out: npt.NDArray[Any] = np.empty((len(positions), self.plan.sequence_length + 1), dtype=dtype)
-        located = self.positions.locate(positions)
-        for slot, (source, row) in enumerate(zip(located.source.tolist(), located.row.tolist(), strict=True)):
-            self.readers[source].read_into(out[slot], row * self.plan.sequence_length)
-        return out
-
-    def locate(self, positions: IndexArray) -> Located:
+    def locate(self, positions: Ints) -> Located:
         """(source, draw, epoch, row) of any positions [n]."""
         return self.positions.locate(positions)
 
@@ -119,18 +121,51 @@ class PlanLoader:
         drawn = self.positions.drawn_by(position).tolist()
         return {source.name: rows for source, rows in zip(self.plan.sources, drawn, strict=True)}
 
-    def document_at(self, position: int, token: int) -> Document:
-        """The document of token `token` (0 .. T) of the row at `position`."""
-        if not 0 <= token <= self.plan.sequence_length:
-            raise IndexError(f"token {token} of a row of {self.plan.sequence_length} + 1")
+    def document_at(self, position: int, token: int) -> Document | None:
+        """The document of input `token` (0 .. T - 1) of the row at `position`; None for padding."""
+        if not 0 <= token < self.plan.sequence_length:
+            raise IndexError(f"token {token} of a row of {self.plan.sequence_length}")
         located = self.positions.locate(np.array([position], dtype=np.int64))
-        reader = self.readers[int(located.source[0])]
-        return document_of(reader, int(located.row[0]) * self.plan.sequence_length + token)
+        rows = self.sources[int(located.source[0])]
+        number = int(rows.tokens_of(int(located.row[0]))[token])
+        return None if number < 0 else document_of(rows.reader, number)
 
-    def _resolve(self, first: int) -> list[tuple[TokenReader, int]]:
+    def _places(self, start: int, stop: int) -> Iterator[tuple[SourceRows, int]]:
+        """(rows of the source, row) of positions [start, stop)."""
+        if not 0 <= start <= stop <= self.plan.num_rows:
+            raise IndexError(f"positions [{start}, {stop}) of a plan with {self.plan.num_rows} rows")
+        chunks = range(start // CHUNK_POSITIONS * CHUNK_POSITIONS, stop, CHUNK_POSITIONS)
+        return chain.from_iterable(
+            islice(self._chunk(first), max(start - first, 0), min(stop - first, CHUNK_POSITIONS)) for first in chunks
+        )
+
+    def _resolve(self, first: int) -> list[tuple[SourceRows, int]]:
         located = self.positions.locate(np.arange(first, min(first + CHUNK_POSITIONS, self.plan.num_rows)))
-        readers = [self.readers[source] for source in located.source.tolist()]
-        return list(zip(readers, (located.row * self.plan.sequence_length).tolist(), strict=True))
+        sources = [self.sources[source] for source in located.source.tolist()]
+        return list(zip(sources, located.row.tolist(), strict=True))
+
+
+class CutRows:
+    """Rows as runs of a source's tokens: row j is tokens [j T, j T + T], both ends included."""
+
+    def __init__(self, reader: TokenReader, sequence_length: int) -> None:
+        self.reader = reader
+        self.sequence_length = sequence_length
+
+    def fill(self, row: int, inputs: Ints, targets: Ints) -> None:
+        start = row * self.sequence_length
+        tokens = self.reader.read(start, start + self.sequence_length + 1)
+        inputs[:] = tokens[:-1]
+        targets[:] = tokens[1:]
+
+    def tokens_of(self, row: int) -> Ints:
+        return np.arange(row * self.sequence_length, (row + 1) * self.sequence_length, dtype=np.int64)
+
+
+def _cut(rows: SourceRows) -> TokenReader:
+    if not isinstance(rows, CutRows):
+        raise RequestError(f"{rows.reader.source.name} is packed, its rows are no run of tokens: read them with pairs.")
+    return rows.reader
 
 
 def rank_slice(start: int, batch_rows: int, rank: int, num_ranks: int) -> tuple[int, int]:
@@ -141,36 +176,3 @@ def rank_slice(start: int, batch_rows: int, rank: int, num_ranks: int) -> tuple[
     if not 0 <= rank < num_ranks:
         raise ValueError(f"rank {rank} of {num_ranks}")
     return start + batch_rows * rank // num_ranks, start + batch_rows * (rank + 1) // num_ranks
-
-
-def document_of(reader: TokenReader, token: int) -> Document:
-    """The document that holds token number `token` of a source."""
-    source = reader.source
-    file = int(np.searchsorted(np.array(source.starts), token, side="right")) - 1
-    if not 0 <= token < source.num_tokens:
-        raise IndexError(f"{source.name}: token {token} of {source.num_tokens}")
-    shard = source.shards[file]
-    table = documents_of(reader.run, shard.path)
-    starts = table["token_start"].to_numpy()
-    inside = token - source.starts[file]
-    index = int(np.searchsorted(starts, inside, side="right")) - 1
-    row = table.slice(index, 1).to_pylist()[0]
-    return Document(
-        id=row["id"],
-        source=row["source"],
-        url=row["url"],
-        shard=shard.path,
-        token_start=row["token_start"],
-        num_tokens=row["num_tokens"],
-        token=inside - row["token_start"],
-    )
-
-
-@lru_cache(maxsize=8)
-def documents_of(run: Path, shard: str) -> pa.Table:
-    """docs.parquet of one shard: id, source, url, token_start, num_tokens; rows in the order of the tokens."""
-    path = run / f"{shard}.docs.parquet"
-    try:
-        return pq.read_table(path, columns=["id", "source", "url", "token_start", "num_tokens"], partitioning=None)
-    except FileNotFoundError:
-        raise DamagedFileError(f"{path} is missing: without it no token leads to its document; build again.") from None

@@ -18,8 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from pathlib import Path
+from typing import Literal
 
 from corpusmill.mixtures.apportion import apportion, endpoints
+from corpusmill.mixtures.packing import pack_and_store
 from corpusmill.mixtures.plan import Plan, PlannedPhase, planned_source
 from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS, MAX_PHASE_ROWS, Segment, block_rows_for
 from corpusmill.mixtures.sources import Source, TokenManifest
@@ -53,6 +56,7 @@ class Mixture:
     max_epochs: float | Mapping[str, float] | None = None  # for all sources, or by name; None: no cap
     phases: tuple[Phase, ...] = ()
     seed: int = 0
+    packing: Literal["none", "best-fit", "document"] = "none"  # rows cut from the tokens, or whole documents
     block_rows: int = MAX_BLOCK_ROWS  # the most slots in a block; short phases take fewer
 
     def __post_init__(self) -> None:
@@ -70,6 +74,8 @@ class Mixture:
                     f"sequence_length {phase.sequence_length} of phase {phase.name} does not divide "
                     f"{self.sequence_length}: take a divisor"
                 )
+            if phase.sequence_length not in (None, self.sequence_length) and self.packing != "none":
+                raise ValueError(f"phase {phase.name} has shorter sequences, which packing would cut: leave one out")
 
     def all_phases(self) -> tuple[Phase, ...]:
         """The phases, or the one that the mixture is without any."""
@@ -81,7 +87,8 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
     num_rows = mixture.tokens // mixture.sequence_length
     if num_rows == 0:
         raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
-    wish = Wish.of(mixture, manifest.sources)
+    rows = {name: rows_of(source, manifest.run, mixture) for name, source in manifest.sources.items()}
+    wish = Wish.of(mixture, manifest.sources, {name: count for name, (count, _) in rows.items()})
     names = sorted(wish.names)
     caps = wish.caps
     return Plan(
@@ -91,9 +98,7 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
         tokenizer=manifest.tokenizer.hash,
         end_of_document=manifest.tokenizer.end_of_document,
         vocab_size=manifest.tokenizer.vocab_size,
-        sources=tuple(
-            planned_source(manifest.sources[name], mixture.sequence_length, caps.get(name)) for name in names
-        ),
+        sources=tuple(planned_source(manifest.sources[name], *rows[name], caps.get(name)) for name in names),
         phases=wish.planned_phases(num_rows, names, caps),
     )
 
@@ -108,17 +113,19 @@ class Wish:
     caps: dict[str, int]
 
     @classmethod
-    def of(cls, mixture: Mixture, sources: Mapping[str, Source]) -> "Wish":
-        """Raises RequestError for names that are no source, and for weights on a source without a whole row."""
+    def of(cls, mixture: Mixture, sources: Mapping[str, Source], rows: Mapping[str, int]) -> "Wish":
+        """`rows` is how many rows each source has.
+
+        Raises RequestError for names that are no source, and for weights on a source without a whole row.
+        """
         sizes = {name: source.num_tokens for name, source in sources.items()}
-        rows = {name: source.num_rows(mixture.sequence_length) for name, source in sources.items()}
         epochs = epoch_caps(mixture.max_epochs, sizes)
         usable = {name: size for name, size in sizes.items() if rows[name]}
         starts, ends = [], []
         for phase in mixture.all_phases():
             for weights in (phase.weights, phase.to):
                 if isinstance(weights, Mapping):
-                    _check_size(weights, sizes, mixture.sequence_length)
+                    _check_size(weights, sizes, rows, mixture.sequence_length)
             starts.append(ratios_for(phase.weights, usable, mixture.tokens, epochs))
             ends.append(starts[-1] if phase.to is None else ratios_for(phase.to, usable, mixture.tokens, epochs))
         return cls(mixture, starts, ends, {name: floor(cap * rows[name]) for name, cap in epochs.items()})
@@ -180,10 +187,19 @@ class Wish:
         )
 
 
-def _check_size(weights: Mapping[str, float], sizes: Mapping[str, int], sequence_length: int) -> None:
+def rows_of(source: Source, run: Path, mixture: Mixture) -> tuple[int, str | None]:
+    """How many rows a source has, and the fingerprint of its packing where the mixture asks for one."""
+    if mixture.packing == "none":
+        return source.num_rows(mixture.sequence_length), None
+    return pack_and_store(source, run, mixture.sequence_length, one_each=mixture.packing == "document")
+
+
+def _check_size(
+    weights: Mapping[str, float], sizes: Mapping[str, int], rows: Mapping[str, int], sequence_length: int
+) -> None:
     """Rules such as `natural` pass over a source without one whole row; a weight written for it is a mistake."""
     for name, weight in weights.items():
-        if weight and name in sizes and sizes[name] <= sequence_length:
+        if weight and rows.get(name) == 0:
             raise RequestError(
                 f"weights.{name}: the source has {sizes[name]} tokens, less than one row of {sequence_length} + 1: "
                 "leave it out, or take a shorter sequence_length."

@@ -19,6 +19,7 @@ from corpusmill.pipeline.fingerprint import hash_json
 from corpusmill.pipeline.run_folder import RunFolder
 
 FORMAT = 1
+PACKINGS = "plans/packings"  # in the run folder, one folder for each packing by its fingerprint
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class PlannedSource:
     first_shard: int  # among the files of the source and bucket; above 0 for files that came later
     num_shards: int
     part: int
+    packing: str | None  # fingerprint of its bins, where rows are bins of whole documents
     fingerprint: str  # of its shards
 
 
@@ -162,18 +164,21 @@ def _source_in(whole: Source | None, planned: PlannedSource, manifest: TokenMani
     return source
 
 
-def planned_source(source: Source, sequence_length: int, max_rows: int | None, first_shard: int = 0) -> PlannedSource:
+def planned_source(
+    source: Source, num_rows: int, packing: str | None, max_rows: int | None, first_shard: int = 0
+) -> PlannedSource:
     """What a plan keeps of a source."""
     return PlannedSource(
         name=source.name,
         source=source.source,
         bucket=source.bucket,
         num_tokens=source.num_tokens,
-        num_rows=source.num_rows(sequence_length),
+        num_rows=num_rows,
         max_rows=max_rows,
         first_shard=first_shard,
         num_shards=len(source.shards),
         part=source.part,
+        packing=packing,
         fingerprint=source.fingerprint,
     )
 

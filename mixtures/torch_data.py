@@ -46,8 +46,7 @@ class PlanDataset(Dataset[Item]):
 
     def __getitems__(self, positions: Sequence[int]) -> list[Item]:
         """A batch at once, which torch's fetcher prefers."""
-        rows = torch.from_numpy(self.loader.rows_at(np.array(positions, dtype=np.int64)))
-        inputs, targets = rows[:, :-1], rows[:, 1:]
+        inputs, targets = map(_tensor, self.loader.pairs_at(np.array(positions, dtype=np.int64)))
         labels = targets if self.shifted else inputs
         return [{"input_ids": a, "labels": b} for a, b in zip(inputs, labels, strict=True)]
 

@@ -1,15 +1,18 @@
 """Rows as arrays: what the shards hold, the same for any cut of positions, ranks and order; back to documents."""
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_manifest, write_shards
 
 from corpusmill.mixtures.loader import PlanLoader, rank_slice
 from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
+from corpusmill.mixtures.plan import Plan
+from corpusmill.mixtures.segments import IGNORED
 from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
 
@@ -42,6 +45,7 @@ def test_rows_hold_the_tokens_of_their_place(loader: PlanLoader) -> None:
         assert (rows[position] == expected).all()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9000), st.integers(0, 600), st.integers(1, 9), st.integers(1, 9))
 def test_ranks_cover_any_batch_without_overlap(
     loader: PlanLoader, start: int, batch_rows: int, num_ranks: int, later_ranks: int
@@ -85,18 +89,19 @@ def test_every_token_leads_to_its_document(loader: PlanLoader) -> None:
     located = loader.locate(np.arange(300))
     files = {"web": [3000, 500, 1, 2000], "books": [777], "code/q0": [900, 900], "code/q1": [300]}
     for position in range(300):
-        for token in (0, 7, LENGTH):
+        for token in (0, 7, LENGTH - 1):
             name = loader.plan.sources[int(located.source[position])].name
             place, file = int(located.row[position]) * LENGTH + token, 0
             while place >= files[name][file]:
                 place -= files[name][file]
                 file += 1
             found = loader.document_at(position, token)
+            assert found is not None
             assert found.id == f"{name}/{file}#{place // 100 * 100}"
             assert found.token == place % 100
             assert found.shard.endswith(f"{file:05d}")
-    with pytest.raises(IndexError, match="token 17"):
-        loader.document_at(0, LENGTH + 1)
+    with pytest.raises(IndexError, match="token 16"):
+        loader.document_at(0, LENGTH)
 
 
 def test_without_document_tables(tmp_path: Path) -> None:
@@ -105,6 +110,33 @@ def test_without_document_tables(tmp_path: Path) -> None:
     (tmp_path / "tokens/web/all/00000.docs.parquet").unlink()
     with pytest.raises(DamagedFileError, match=r"docs.parquet is missing"):
         loader.document_at(0, 0)
+
+
+@pytest.mark.parametrize("packing", ["best-fit", "document"])
+def test_packed_rows_hold_whole_documents(tmp_path: Path, packing: Literal["best-fit", "document"]) -> None:
+    write_shards(tmp_path, {"web": [300, 40], "books": [500]}, document_tokens=30)
+    mixture = Mixture(tokens=256, sequence_length=64, weights={"web": 1, "books": 1}, packing=packing)
+    plan = make_plan(read_manifest(tmp_path), mixture)
+    plan.save(tmp_path / "plans/main.json")
+    loader = PlanLoader.open(tmp_path, Plan.load(tmp_path / "plans/main.json"))
+    inputs, targets = loader.pairs(0, len(loader))
+    for position in range(len(loader)):
+        found = [loader.document_at(position, token) for token in range(64)]
+        held = [document for document in found if document is not None]
+        for document in set(held):
+            assert document.token < document.num_tokens
+        starts = {(document.shard, document.token_start) for document in held}
+        assert len(starts) == 1 if packing == "document" else len(starts) <= 64
+        # Documents are whole: as many tokens of each as it has.
+        for start in starts:
+            whole = [d for d in held if (d.shard, d.token_start) == start]
+            assert len(whole) == whole[0].num_tokens
+        assert (inputs[position][len(held) :] == plan.end_of_document).all()
+        assert (targets[position][len(held) :] == IGNORED).all()
+    with pytest.raises(RequestError, match="is packed"):
+        loader.rows(0, 1)
+    again, _ = loader.pairs_at(np.arange(len(loader))[::-1])
+    assert (again[::-1] == inputs).all()
 
 
 def test_foreign_shards_are_refused(tmp_path: Path) -> None:

@@ -58,6 +58,7 @@ def test_counts_follow_the_targets(segment: Segment) -> None:
     assert tuple(drawn[-1].tolist()) == segment.totals
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, MAX_PHASE_ROWS),
     st.lists(st.integers(0, MAX_PHASE_ROWS), min_size=1, max_size=20),

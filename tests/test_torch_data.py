@@ -62,17 +62,17 @@ def train(stream: PlanStream, num_steps: int) -> list[float]:
 def test_a_plain_torch_loop_learns(loader: PlanLoader) -> None:
     # Token i + 1 of the small shards follows from token i (plus 7): a bigram table over buckets of ids learns it.
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Embedding(512, 64), torch.nn.Linear(64, 512))
+    model = torch.nn.Sequential(torch.nn.Embedding(128, 64), torch.nn.Linear(64, 128))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     losses = []
     for batch in DataLoader(PlanStream(loader, 100), batch_size=None):
-        logits = model(batch["input_ids"] % 512)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten() % 512)
+        logits = model(batch["input_ids"] % 128)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["labels"].flatten() % 128)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
         losses.append(float(loss.detach()))
-    assert losses[0] > 6
+    assert losses[0] > 4.5
     assert losses[-1] < 1
 
 

@@ -1,0 +1,94 @@
+"""From a token of a source back to its document, through docs.parquet beside each shard.
+
+Also the other way: the token ranges of documents given by id, to take them out of a run that is under way.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from corpusmill.mixtures.sources import Source, TokenReader
+from corpusmill.pipeline.errors import DamagedFileError
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Document:
+    """The document behind a token, as its row in docs.parquet says."""
+
+    id: str
+    source: str
+    url: str | None
+    shard: str  # path of the shard under the run folder, without an ending
+    token_start: int  # where the document starts in the shard
+    num_tokens: int
+    token: int  # which of the document's tokens; the last is its end token
+
+
+def document_of(reader: TokenReader, token: int) -> Document:
+    """The document that holds token number `token` of a source."""
+    source = reader.source
+    file = int(np.searchsorted(np.array(source.starts), token, side="right")) - 1
+    if not 0 <= token < source.num_tokens:
+        raise IndexError(f"{source.name}: token {token} of {source.num_tokens}")
+    shard = source.shards[file]
+    table = documents_of(reader.run, shard.path)
+    starts = table["token_start"].to_numpy()
+    inside = token - source.starts[file]
+    index = int(np.searchsorted(starts, inside, side="right")) - 1
+    row = table.slice(index, 1).to_pylist()[0]
+    return Document(
+        id=row["id"],
+        source=row["source"],
+        url=row["url"],
+        shard=shard.path,
+        token_start=row["token_start"],
+        num_tokens=row["num_tokens"],
+        token=inside - row["token_start"],
+    )
+
+
+def document_ranges(source: Source, run: Path) -> tuple[Ints, Ints]:
+    """First token in the source and tokens of every document, two arrays [documents] in the order of the source."""
+    starts = [np.zeros(0, dtype=np.int64)]
+    lengths = [np.zeros(0, dtype=np.int64)]
+    for shard, start in zip(source.shards, source.starts, strict=False):
+        table = _read(run, shard.path, ["token_start", "num_tokens"])
+        starts.append(table["token_start"].to_numpy().astype(np.int64) + start)
+        lengths.append(table["num_tokens"].to_numpy().astype(np.int64))
+    return np.concatenate(starts), np.concatenate(lengths)
+
+
+def ranges_of_ids(source: Source, run: Path, ids: Collection[str]) -> tuple[Ints, Ints]:
+    """The same, of the documents with these ids. Reads the ids of the whole source."""
+    wanted = pa.array(sorted(ids), type=pa.string())
+    starts = [np.zeros(0, dtype=np.int64)]
+    lengths = [np.zeros(0, dtype=np.int64)]
+    for shard, start in zip(source.shards, source.starts, strict=False):
+        table = _read(run, shard.path, ["id", "token_start", "num_tokens"])
+        found = table.filter(pc.is_in(table["id"], value_set=wanted))
+        starts.append(found["token_start"].to_numpy().astype(np.int64) + start)
+        lengths.append(found["num_tokens"].to_numpy().astype(np.int64))
+    return np.concatenate(starts), np.concatenate(lengths)
+
+
+@lru_cache(maxsize=8)
+def documents_of(run: Path, shard: str) -> pa.Table:
+    """docs.parquet of one shard: id, source, url, token_start, num_tokens; rows in the order of the tokens."""
+    return _read(run, shard, ["id", "source", "url", "token_start", "num_tokens"])
+
+
+def _read(run: Path, shard: str, columns: list[str]) -> pa.Table:
+    path = run / f"{shard}.docs.parquet"
+    try:
+        return pq.read_table(path, columns=columns, partitioning=None)
+    except FileNotFoundError:
+        raise DamagedFileError(f"{path} is missing: without it no token leads to its document; build again.") from None
