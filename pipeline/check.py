@@ -1,10 +1,11 @@
 """Checks a recipe as a whole before anything starts, and says what it would do."""
 
 import dataclasses
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
-from corpusmill.pipeline.build import TokenPhases, plan_phases
+from corpusmill.pipeline.build import PlannedPhase
 from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.errors import CorpusmillError, Problem
 from corpusmill.pipeline.make import MakePhase
@@ -15,7 +16,9 @@ from corpusmill.pipeline.settings import nearest, plain
 from corpusmill.pipeline.stage import Rule, Stage
 
 
-def check_recipe(recipe: Recipe, file: str, token_phases: TokenPhases) -> tuple[list[dict[str, Any]], list[Problem]]:
+def check_recipe(
+    recipe: Recipe, file: str, planned: Sequence[PlannedPhase]
+) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The phases that `check` prints, with units and bytes where they are known, and every problem found.
 
     Looked at: inputs exist, models and lists exist, optional libraries are installed, and every rule and stage reads
@@ -30,9 +33,9 @@ def check_recipe(recipe: Recipe, file: str, token_phases: TokenPhases) -> tuple[
     if problems:
         return [], problems
     phases: list[dict[str, Any]] = []
-    for planned in plan_phases(recipe, token_phases):
-        phase = planned.phase
-        entry: dict[str, Any] = {"name": phase.name, "stages": list(planned.stages), "units": None, "bytes": None}
+    for each in planned:
+        phase = each.phase
+        entry: dict[str, Any] = {"name": phase.name, "stages": list(each.stages), "units": None, "bytes": None}
         entry["rules"] = []
         if isinstance(phase, MakePhase):
             try:
@@ -44,7 +47,7 @@ def check_recipe(recipe: Recipe, file: str, token_phases: TokenPhases) -> tuple[
             entry["rules"] = [f"{rule_text(rule)} (early)" for e in recipe.entries if e.early for rule in e.rules()]
         elif isinstance(phase, DecidePhase):
             entry["units"] = phases[0]["units"] if phases else None
-            entry["rules"] = [rule_text(rule) for each in phase.entries for rule in each.rules()]
+            entry["rules"] = [rule_text(rule) for e in phase.entries for rule in e.rules()]
         phases.append(entry)
     return phases, problems
 

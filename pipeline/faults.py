@@ -1,8 +1,7 @@
 """Named points at which a test can have a process killed, to show that nothing is lost.
 
 `CORPUSMILL_FAULT=point=n=file,…` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
-across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. The points of each phase, in a unit's order:
-`<phase>:planned` (driver), `<phase>:start`, `<phase>:output` (files written, nothing committed), `<phase>:receipt`
+across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. Points of a phase: `<phase>:planned` (driver), `<phase>:start`, `<phase>:output` (files written, nothing committed), `<phase>:receipt`
 (files in place, no receipt), `<phase>:done` (receipt written, driver not told), `<phase>:driver` (driver told).
 """
 

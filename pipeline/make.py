@@ -5,7 +5,8 @@ document) and, where early rules or datatrove steps drop something, `decisions/m
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -84,6 +85,11 @@ class MakePhase:
         return columns
 
     def units(self, run: RunFolder) -> list[Unit]:
+        return self.listed
+
+    @cached_property
+    def listed(self) -> list[Unit]:
+        """The units, listed once: `check` and the build that follows it look at the same files."""
         units: list[Unit] = []
         for source in self.sources:
             groups = group_files(source.name, self.files(source), self.unit_bytes)
@@ -93,6 +99,9 @@ class MakePhase:
         if len({unit.name for unit in units}) < len(units):
             raise CorpusmillError("two work units have the same name: rename one of the input files")
         return units
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # workers need no list of units
 
     def files(self, source: Source) -> list[FoundFile]:
         """The source's input files, cut to its `max_bytes`."""

@@ -9,7 +9,6 @@ Small files are replaced in one step (`put`). Large ones are written under a nam
 checksummed on the way (`Output`); the receipt that names them comes last. So what no receipt names does not exist.
 """
 
-import contextlib
 import hashlib
 import io
 import json
@@ -132,8 +131,6 @@ class RunFolder:
         temporary = f"{target}.{os.urandom(6).hex()}.tmp"
         with Path(temporary).open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
         os.replace(temporary, target)
 
     def put_json(self, name: str, value: object) -> None:
@@ -208,10 +205,6 @@ class Output(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            if hasattr(self._file, "fileno") and not self._file.closed:
-                self._file.flush()
-                with contextlib.suppress(OSError):  # not a file of this machine's disk
-                    os.fsync(self._file.fileno())
             self._file.close()
         super().close()
 

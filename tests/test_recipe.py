@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from corpusmill.pipeline.build import plan_phases
 from corpusmill.pipeline.check import check_recipe
 from corpusmill.pipeline.errors import RecipeError
 from corpusmill.pipeline.recipe import Recipe
@@ -88,16 +89,16 @@ def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
 def test_check_refuses_columns_that_nothing_measures_and_inputs_that_are_not_there(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     recipe = load(tmp_path, GOOD)
-    phases, problems = check_recipe(recipe, "recipe.yaml", token_phases)
+    phases, problems = check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))
     assert [problem.key for problem in problems] == ["sources"]
     assert "no such file" in problems[0].message
     (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
-    phases, problems = check_recipe(recipe, "recipe.yaml", token_phases)
+    phases, problems = check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))
     assert not problems
     assert phases[0]["units"] == 1
     assert [phase["name"] for phase in phases[:3]] == ["make", "decide-1", "exact/hashes"]
     wrong = load(tmp_path, GOOD.replace("second_score < 0.5", "secnd_score < 0.5"))
-    _, problems = check_recipe(wrong, "recipe.yaml", token_phases)
+    _, problems = check_recipe(wrong, "recipe.yaml", plan_phases(wrong, token_phases))
     assert "did you mean 'second_score'?" in problems[0].message
 
 

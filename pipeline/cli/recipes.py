@@ -11,6 +11,8 @@ from corpusmill.pipeline.errors import RecipeError, RequestError
 recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's value.")
 
+SHOWN_WARNINGS = 8
+
 SMALL_INPUT_BYTES = 64 << 20
 """Below this one process is quicker than starting workers."""
 
@@ -44,6 +46,7 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
 
     Example: corpusmill check recipe.yaml
     """
+    from corpusmill.pipeline.build import plan_phases
     from corpusmill.pipeline.check import check_recipe
     from corpusmill.pipeline.recipe import Recipe
     from corpusmill.stages.names import StageTable, token_phases
@@ -51,7 +54,7 @@ def check(recipe: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     phases: list[dict[str, Any]] = []
     try:
         loaded = Recipe.load(recipe, StageTable(), overrides)
-        phases, problems = check_recipe(loaded, str(recipe), token_phases)
+        phases, problems = check_recipe(loaded, str(recipe), plan_phases(loaded, token_phases))
     except RecipeError as error:
         problems = error.problems
     if as_json:
@@ -157,13 +160,13 @@ def run_build(
     from corpusmill.pipeline.engine import LocalEngine
     from corpusmill.stages.names import token_phases
 
-    phases, problems = check_recipe(loaded, place, token_phases)
+    planned = plan_phases(loaded, token_phases, limit=limit, sample=share(sample))
+    phases, problems = check_recipe(loaded, place, planned)
     if problems:
         raise RecipeError(problems)
     if workers is None:
         small = (phases[0]["bytes"] or 0) < SMALL_INPUT_BYTES
         workers = 1 if small else len(os.sched_getaffinity(0))
-    planned = plan_phases(loaded, token_phases, limit=limit, sample=share(sample))
     engine = engine or LocalEngine(workers)
     if bars is not None:
         result = do_build(loaded, text, planned, run, engine, bars)
@@ -172,12 +175,15 @@ def run_build(
             result = do_build(loaded, text, planned, run, engine, own)
     from corpusmill.pipeline.status import read_status
 
-    warnings = list(result.warnings)
-    for name, books in read_status(run)["sources"].items():
-        for reason, count in books["documents"]["failed"].items():
-            warnings.append(f"{name}: {count:,} failed: {reason}")
-    for warning in warnings:
+    warnings = [
+        f"{name}: {count:,} failed: {reason}"
+        for name, books in read_status(run)["sources"].items()
+        for reason, count in books["documents"]["failed"].items()
+    ] + result.warnings
+    for warning in warnings[:SHOWN_WARNINGS]:
         click.echo(f"warning: {warning}", err=True)
+    if len(warnings) > SHOWN_WARNINGS:
+        click.echo(f"warning: … and {len(warnings) - SHOWN_WARNINGS} more; `--json` lists them all", err=True)
     return warnings
 
 
