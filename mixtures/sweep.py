@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from corpusmill.mixtures.designs import SwarmMixture, swarm_design
 from corpusmill.mixtures.sources import TokenManifest
+from corpusmill.pipeline.errors import RequestError
 
 TRAINING = (
     *("tokens_per_run", "name", "size", "sequence_length", "tokens_per_step", "learning_rate"),
@@ -33,6 +34,7 @@ class Sweep:
     draws: Literal["dirichlet", "sobol"] = "dirichlet"
     temperature: float = 0.5
     max_epochs: float | Mapping[str, float] | None = None
+    sources: tuple[str, ...] = ()  # to mix; empty is all
     held_out_tokens: int = 20_000
     device: str = "auto"
     num_threads: int | None = None
@@ -52,9 +54,17 @@ class Sweep:
             return None if self.max_epochs is None else dict(self.max_epochs)
         return dict.fromkeys(sources, float(self.max_epochs))
 
+    def sizes(self, manifest: TokenManifest) -> dict[str, int]:
+        """Tokens of each source to mix. Raises RequestError for a source that has no training tokens."""
+        for name in self.sources:
+            if name not in manifest.sources:
+                known = ", ".join(sorted(manifest.sources))
+                raise RequestError(f"sweep.sources: '{name}' has no training tokens; there is: {known}")
+        return {name: manifest.sources[name].num_tokens for name in self.sources or sorted(manifest.sources)}
+
     def design(self, manifest: TokenManifest) -> list[SwarmMixture]:
-        """The mixtures to train, over the manifest's training sources."""
-        sizes = {name: source.num_tokens for name, source in manifest.sources.items()}
+        """The mixtures to train, over the sources to mix."""
+        sizes = self.sizes(manifest)
         return swarm_design(
             sizes,
             self.runs,

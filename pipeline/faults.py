@@ -1,8 +1,14 @@
 """Named points at which a test can have a process killed, to show that nothing is lost.
 
 `CORPUSMILL_FAULT=point=n=file,…` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
-across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. Points of a phase: `<phase>:planned` (driver), `<phase>:start`, `<phase>:output` (files written, nothing committed), `<phase>:receipt`
-(files in place, no receipt), `<phase>:done` (receipt written, driver not told), `<phase>:driver` (driver told).
+across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. Points of a phase, in their order:
+
+    <phase>:planned   in the driver, before any unit
+    <phase>:start     a unit begins
+    <phase>:output    its files are written, nothing is committed
+    <phase>:receipt   its files are in place, it has no receipt
+    <phase>:done      its receipt is written, the driver is not told
+    <phase>:driver    the driver is told
 """
 
 import os

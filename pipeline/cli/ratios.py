@@ -155,7 +155,9 @@ def choose(place: str, name: str, target: tuple[str, ...], as_json: bool) -> Non
     wanted, mixture = recipe.sections.get("choose"), section(recipe, "mixture")
     ledger = ledger_of(place, name)
     found = fit_ledger(ledger, wanted.law if wanted else "auto")
-    sizes = {source: each.num_tokens for source, each in read_manifest(run).sources.items()}
+    sizes = {
+        name: each.num_tokens for name, each in read_manifest(run).sources.items() if name in found.results.sources
+    }
     weights = parse_weights(target) or (dict(wanted.target) if wanted and wanted.target else {})
     caps = mixture.max_epochs
     choice = do_choose(

@@ -31,9 +31,9 @@ def init(folder: Path) -> None:
         raise RequestError(f"{target}: is there already; choose another folder")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "data").mkdir(exist_ok=True)
-    template = files("corpusmill.pipeline.templates")
-    target.write_bytes(template.joinpath("recipe.yaml").read_bytes())
-    (folder / "data" / "example.jsonl").write_bytes(template.joinpath("example.jsonl").read_bytes())
+    target.write_bytes(files("corpusmill.pipeline.templates").joinpath("recipe.yaml").read_bytes())
+    example = files("corpusmill.stages.collect.sample").joinpath("documents.jsonl").read_bytes()
+    (folder / "data" / "example.jsonl").write_bytes(example)
     click.echo(f"{target}\nNext: cd {folder} && corpusmill check recipe.yaml && corpusmill build recipe.yaml")
 
 
