@@ -73,12 +73,12 @@ def test_page_becomes_a_document(tmp_path: Path) -> None:
 def test_capture_that_is_no_document_has_its_reason(content: bytes, reason: str, tmp_path: Path) -> None:
     rows, refusals = read_bytes(Warc(), page(0) + content + page(2), tmp_path)
     assert [row["id"] for row in rows] == ["urn:uuid:0", "urn:uuid:2"]
-    assert reasons(refusals) == [("1", reason)]
+    assert reasons(refusals) == [("1" if b"WARC-Record-ID" not in content else "urn:uuid:1", reason)]
 
 
 def test_large_file_of_another_type_is_no_failure(tmp_path: Path) -> None:
     film = page(1, body=bytes(2 << 20), headers="Content-Type: video/mp4")
-    assert reasons(read_bytes(Warc(), film, tmp_path)[1]) == [("0", "warc.not_html")]
+    assert reasons(read_bytes(Warc(), film, tmp_path)[1]) == [("urn:uuid:1", "warc.not_html")]
 
 
 @pytest.mark.parametrize("kind", ["warcinfo", "request", "metadata"])

@@ -82,7 +82,8 @@ class WarcReader:
                 except CutRecord:
                     archive.cut = archive.cut or f"the file ends inside record {number}"
                 except Skip as skip:
-                    context.refuse(Refusal(file.name, str(number), skip.reason, skip.detail, failed=skip.failed))
+                    name = _bare(record.record_id) or str(number)
+                    context.refuse(Refusal(file.name, name, skip.reason, skip.detail, failed=skip.failed))
                 if batch.full:
                     yield batch.take()
         if archive.cut:
@@ -107,8 +108,8 @@ class WarcReader:
             if isinstance(error, (Skip, CutRecord)) or not is_fastwarcs(error):
                 raise
             raise Skip("malformed_record", f"{type(error).__name__}: {error}"[:200], failed=True) from error
-        record_id = (record.record_id or place).strip("<> ")
-        url = (record.headers.get("WARC-Target-URI") or "").strip("<> ") or None
+        record_id = _bare(record.record_id) or place
+        url = _bare(record.headers.get("WARC-Target-URI")) or None
         if kind == "conversion":
             language = (record.headers.get("WARC-Identified-Content-Language") or "").split(",")[0].strip() or None
             batch.add(record_id, _plain_text(content), url=url, lang=language, meta=_meta(record))
@@ -277,6 +278,11 @@ def is_fastwarcs(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno is None
     return isinstance(error, ValueError) or type(error).__name__ == "PanicException"
+
+
+def _bare(name: str | None) -> str:
+    """A record's id or URI without its angle brackets; '' where there is none."""
+    return (name or "").strip("<> ")
 
 
 def _has_http(record: Any) -> bool:
