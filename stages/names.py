@@ -22,8 +22,6 @@ STAGES = {
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",
-    # extract
-    "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
     "words": "corpusmill.stages.measure.words:Words",
