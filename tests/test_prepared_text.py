@@ -33,7 +33,7 @@ def column(texts: list[str | None]) -> Column:
 
 @pytest.mark.parametrize(("text", "expected"), WORDS)
 def test_words(text: str, expected: str) -> None:
-    assert words(column([text, None])).to_pylist() == [expected, None]
+    assert words(column([text, None])).to_pylist() == [expected, ""]
 
 
 def test_thai_and_khmer_characters_stand_alone() -> None:

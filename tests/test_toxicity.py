@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
+from corpusmill.stages.measure.classifier import ClassifierWorker
 from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, Toxicity
 from corpusmill.stages.models import train_toxicity
 from corpusmill.stages.models.model_file import MODELS
@@ -34,9 +36,14 @@ CLEAN = [
 ]
 
 
+@cache
+def worker() -> ClassifierWorker:
+    return Toxicity().open()
+
+
 def measured(texts: list[str | None]) -> list[float | None]:
     batch = pa.record_batch({"text": pa.array(texts, type=pa.large_string())})
-    column = Toxicity().open().measure(batch, Scratch())["toxicity"]
+    column = worker().measure(batch, Scratch())["toxicity"]
     assert column.type == Toxicity().adds()["toxicity"]
     scores: list[float | None] = column.to_pylist()
     return scores

@@ -2,22 +2,21 @@
 
 The default is fastText's lid.176.ftz (Joulin et al. 2016, Bag of Tricks): 176 languages, shipped with its card. Any
 other fastText model (GlotLID, a trained one) is taken by path. As fastText's documentation says, the text is given as
-one line: line feeds become spaces. The score is fastText's probability of the best label, which may exceed 1 by
-rounding (its hierarchical softmax adds 1e-5 inside the logarithm).
+one line: line feeds count as spaces. Label and score are those of fastText (score to 1e-5; it may exceed 1, since
+its softmax adds 1e-5 inside the logarithm), computed over the Arrow buffer by our own kernels.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
-from corpusmill.stages.measure.prepared_text import one_line
-from corpusmill.stages.models.model_file import MODELS, load_model
-
-LABEL = "__label__"
+from corpusmill.stages.measure.prediction import Predictor
+from corpusmill.stages.models.model_file import MODELS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class Language(StageSettings):
 
     name: ClassVar[str] = "language"
     kind: ClassVar[Kind] = "measure"
-    depends: ClassVar[tuple[str, ...]] = ("fasttext-numpy2-wheel",)
+    depends: ClassVar[tuple[str, ...]] = ("numba",)
 
     keep: tuple[str, ...] = threshold(())  # labels of the model, such as en or zh; empty keeps every language
     min_score: float | None = threshold(None)
@@ -47,22 +46,20 @@ class Language(StageSettings):
         return (self.model or MODELS / "lid.176.ftz",)
 
     def open(self) -> "LanguageWorker":
-        return LanguageWorker(load_model(self.files()[0]))
+        return LanguageWorker(Predictor(self.files()[0]))
 
 
 class LanguageWorker:
     """Holds the model."""
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+        self.labels = pa.array(predictor.labels, pa.string())
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
-        lines = one_line(batch.column("text")).to_pylist()
-        rows = [row for row, line in enumerate(lines) if line]
-        labels, scores = self.model.predict([lines[row] for row in rows], k=1) if rows else ([], [])
-        langs: list[str | None] = [None] * len(lines)
-        best: list[float | None] = [None] * len(lines)
-        for row, label, score in zip(rows, labels, scores, strict=True):
-            langs[row] = label[0].removeprefix(LABEL)
-            best[row] = float(score[0])
-        return {"lang": pa.array(langs, pa.string()), "language_score": pa.array(best, pa.float32())}
+        text = batch.column("text")
+        scores_NL, num_tokens = self.predictor.scores(text, only_best=True)
+        blank = cast("Column", pc.utf8_is_space(text)).fill_null(True)
+        undefined = (num_tokens == 0) | blank.to_numpy(zero_copy_only=False)
+        best = pa.array(scores_NL.argmax(axis=1), mask=undefined)
+        return {"lang": self.labels.take(best), "language_score": pa.array(scores_NL.max(axis=1), mask=undefined)}

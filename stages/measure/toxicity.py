@@ -27,7 +27,7 @@ class Toxicity(StageSettings):
 
     name: ClassVar[str] = "toxicity"
     kind: ClassVar[Kind] = "measure"
-    depends: ClassVar[tuple[str, ...]] = ("fasttext-numpy2-wheel", "pyarrow")
+    depends: ClassVar[tuple[str, ...]] = ("numba", "pyarrow")
 
     max_score: float | None = threshold(DEFAULT_MAX_SCORE)  # None: measured, nothing dropped
     model: Path | None = None  # None: toxicity.ftz, which is shipped

@@ -1,0 +1,53 @@
+"""space_words against a plain-Python reference over the same classes, and against words counted by hand."""
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from corpusmill.stages.kernels.characters import EXTEND, SINGLE, SKIP, SPACE, WORD, character_classes
+from corpusmill.stages.kernels.spacing import space_words
+
+SPACED = [
+    ("", ""),
+    (" \u3000\n", ""),
+    ("a", "a"),
+    ("  two  words ", "two words"),
+    ("e-mail: x@y.z", "e - mail : x @ y . z"),
+    ("你好, world你", "你 好 , world 你"),
+    ("한국어 텍스트", "한국어 텍스트"),
+    ("क्या है", "क्या है"),
+    ("ที่นี่", "ที่ นี่"),
+    ("cafe\u0301s", "cafe\u0301s"),
+    ("a\u200bb\x00c", "a\u200bb c"),
+    ("\u0301x", "\u0301 x"),
+    ("🙂🙂", "🙂 🙂"),
+    ("snake_case 3.14", "snake_case 3 . 14"),
+]
+
+
+def reference(text: str) -> str:
+    words: list[str] = []
+    joins = marks = False
+    for character in text:
+        kind = int(character_classes()[ord(character)])
+        if (joins and kind & WORD) or (marks and kind & EXTEND):
+            words[-1] += character
+        elif kind & (SPACE | SKIP):
+            joins = marks = False
+        else:
+            words.append(character)
+            joins, marks = bool(kind & WORD), bool(kind & (WORD | SINGLE))
+    return " ".join(words)
+
+
+@pytest.mark.parametrize(("text", "expected"), SPACED)
+def test_words_by_hand(text: str, expected: str) -> None:
+    assert space_words(pa.array([text], type=pa.large_string())).to_pylist() == [expected]
+    assert reference(text) == expected
+
+
+@given(st.lists(st.one_of(st.none(), st.text(max_size=30)), max_size=5), st.integers(0, 5))
+def test_equals_the_reference_for_slices_too(texts: list[str | None], start: int) -> None:
+    column = pa.array(texts, type=pa.large_string()).slice(start)
+    assert space_words(column).to_pylist() == [reference(text or "") for text in texts[start:]]
