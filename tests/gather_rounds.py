@@ -103,3 +103,12 @@ def dropped_ids(parts: Sequence[Sequence[Batch]], decisions: Sequence[pa.Table])
     ids = {line["row"]: line["id"] for line in lines}
     lost = [line for table in decisions for line in table.to_pylist() if not line["keep"]]
     return {ids[line["row"]]: (line["rule"], ids.get(line["winner"], "")) for line in lost}
+
+
+def run_without_parts(stage: Gather) -> None:
+    """Its reducing rounds where no part exists, so that no earlier round left rows."""
+    worker = stage.open()
+    for round_ in stage.rounds():
+        if round_.over != "parts":
+            made: pa.Table = getattr(worker, round_.name)({})
+            assert made.num_rows == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from gather_rounds import documents, run_gather, split_parts
+from gather_rounds import documents, run_gather, run_without_parts, split_parts
 
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.gather.decontaminate import Decontaminate, joined_spans
@@ -253,6 +253,7 @@ def test_conformance_cases() -> None:
 
 
 def test_empty_corpus(suite: Path) -> None:
+    run_without_parts(Decontaminate(suites=(suite,)))
     decisions, _ = run_gather(Decontaminate(suites=(suite,)), [[], [documents([""])]])
     assert [table.num_rows for table in decisions] == [0, 1]
     assert isinstance(decisions[0], pa.Table)

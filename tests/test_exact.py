@@ -2,7 +2,7 @@ import random
 
 import pyarrow as pa
 import pytest
-from gather_rounds import documents, dropped_ids, run_gather, split_parts
+from gather_rounds import documents, dropped_ids, run_gather, run_without_parts, split_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -121,3 +121,7 @@ def test_fates_do_not_depend_on_parts_order_or_ranges(
     decisions, _ = run_gather(Exact(), parts, num_ranges)
     assert dropped_ids(parts, decisions) == expected
     assert sum(table.num_rows for table in decisions) == len(texts)
+
+
+def test_a_corpus_without_parts() -> None:
+    run_without_parts(Exact())

@@ -4,7 +4,7 @@ from itertools import combinations
 import numpy as np
 import pyarrow as pa
 import pytest
-from gather_rounds import documents, dropped_ids, run_gather, split_parts
+from gather_rounds import documents, dropped_ids, run_gather, run_without_parts, split_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,3 +216,7 @@ def test_no_two_kept_documents_are_alike_within_a_component() -> None:
 def test_settings_are_checked(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings_))):
         MinHash(**settings_)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_corpus_without_parts() -> None:
+    run_without_parts(MinHash())

@@ -19,6 +19,11 @@ def schema_of(**columns: pa.DataType) -> pa.Schema:
     return pa.schema(list(columns.items()))
 
 
+def rows_of(rows: Mapping[str, pa.Table], name: str, schema: pa.Schema) -> pa.Table:
+    """The rows of an earlier round; none where that round had no unit at all."""
+    return rows.get(name, schema.empty_table())
+
+
 def part_rows(batches: Iterable[Batch]) -> npt.NDArray[np.uint64]:
     """The `row`s of a part's batches in order."""
     columns = [integers(batch.column("row"), np.uint64) for batch in batches]

@@ -25,7 +25,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
-from corpusmill.stages.gather.decisions import decide, part_rows, schema_of
+from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.evaluation_suites import Fields, read_suites
 from corpusmill.stages.gather.keep_policy import group_bounds
 
@@ -170,7 +170,7 @@ class DecontaminateWorker:
 
     def judge(self, rows: dict[str, pa.Table]) -> pa.Table:
         """The hits of each item with its texts, and whether the item is decidable."""
-        hits = rows["hits"]
+        hits = rows_of(rows, "hits", HITS)
         order = np.lexsort((integers(one_chunk(hits, "row"), np.uint64), integers(one_chunk(hits, "item"))))
         item = integers(one_chunk(hits, "item"))[order]
         near = flags(one_chunk(hits, "answer_near"), False)[order]
@@ -191,7 +191,7 @@ class DecontaminateWorker:
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         """A document's decidable item found most of decides, ties by name; all passages are cut or marked."""
-        found = rows["judge"]
+        found = rows_of(rows, "judge", FOUND)
         found = found.filter(one_chunk(found, "decidable")).sort_by(
             [("key", "ascending"), ("overlap", "descending"), ("item", "ascending"), ("start", "ascending")]
         )

@@ -15,7 +15,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
-from corpusmill.stages.gather.decisions import decide, part_rows, schema_of
+from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
     Keep,
@@ -94,7 +94,7 @@ class ExactWorker:
 
     def groups(self, rows: dict[str, pa.Table]) -> pa.Table:
         """Documents of groups of two and more; the first of each group stays."""
-        hashes = rows["hashes"]
+        hashes = rows_of(rows, "hashes", HASHES)
         order = best_first(hashes, ("key", "second"))
         key, second = (integers(one_chunk(hashes, name), np.uint64)[order] for name in ("key", "second"))
         bounds = group_bounds(key, second)
@@ -118,7 +118,7 @@ class ExactWorker:
         ).sort_by("key")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
-        found = rows["groups"]
+        found = rows_of(rows, "groups", GROUPS)
         return decide(
             part_rows(part.batches),
             found,

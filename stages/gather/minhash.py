@@ -22,7 +22,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
-from corpusmill.stages.gather.decisions import decide, part_rows, schema_of
+from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
     Keep,
@@ -183,7 +183,7 @@ class MinHashWorker:
 
         Which pairs are joined does not matter to the components; each being in one band together does.
         """
-        bands = rows["signatures"]
+        bands = rows_of(rows, "signatures", SIGNATURES)
         key, row, name = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row", "name"))
         order = np.lexsort((row, name, key))
         bounds = group_bounds(key[order])
@@ -199,7 +199,7 @@ class MinHashWorker:
 
     def components(self, rows: dict[str, pa.Table]) -> pa.Table:
         """Every document with a candidate: its component, named by the least name in it."""
-        edges = rows["edges"]
+        edges = rows_of(rows, "edges", EDGES)
         left, right, left_name, right_name = (
             integers(one_chunk(edges, column), np.uint64) for column in ("key", "other", "name", "other_name")
         )
@@ -218,7 +218,7 @@ class MinHashWorker:
         """The shingle sets of documents that have a candidate, keyed by their component."""
         yield SHINGLES.empty_table()
         settings, scheme = self.settings, self.scheme
-        wanted = rows["components"]
+        wanted = rows_of(rows, "components", COMPONENTS)
         wanted_rows = integers(one_chunk(wanted, "key"), np.uint64)
         component, candidates = one_chunk(wanted, "component"), one_chunk(wanted, "minhash_num_candidates")
         for batch in part.batches:
@@ -243,7 +243,7 @@ class MinHashWorker:
     def verify(self, rows: dict[str, pa.Table]) -> pa.Table:
         """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
         settings, scheme = self.settings, self.scheme
-        candidates = rows["shingles"]
+        candidates = rows_of(rows, "shingles", SHINGLES)
         order = best_first(candidates, ("key",))
         component = integers(one_chunk(candidates, "key"), np.uint64)
         sets, bounds = list_buffers(one_chunk(candidates, "shingles"))
@@ -279,7 +279,7 @@ class MinHashWorker:
         return pa.table(found, schema=VERIFIED).sort_by("key")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
-        found = rows["verify"]
+        found = rows_of(rows, "verify", VERIFIED)
         return decide(
             part_rows(part.batches),
             found,

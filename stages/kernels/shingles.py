@@ -15,7 +15,16 @@ from numba import uint32, uint64
 
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels.compile import kernel
-from corpusmill.stages.kernels.folding import BLANK, CHARACTER_MASK, CLASS_SHIFT, DIGIT, IGNORED, SINGLE, folding_table
+from corpusmill.stages.kernels.folding import (
+    BLANK,
+    CHARACTER_MASK,
+    CLASS_SHIFT,
+    DIGIT,
+    IGNORED,
+    LETTER,
+    SINGLE,
+    folding_table,
+)
 from corpusmill.stages.kernels.hashing import decode, mix
 
 WORD, CHARACTER = 0, 1
@@ -44,7 +53,9 @@ def tokenize(
     value = uint64(0)
     at = start
     while at < stop:
-        code, size = decode(data, at)
+        code, size = int(data[at]), 1
+        if code >= 0x80:
+            code, size = decode(data, at)
         entry = table[code]
         kind = (entry >> CLASS_SHIFT) & 15
         begin = at
@@ -100,7 +111,11 @@ def tokenize(
             character = uint64(48)
         in_number = kind == DIGIT
         value = (value ^ character) * uint64(0x9E3779B97F4A7C15)
-        value ^= value >> uint64(29)
+        while at < stop and data[at] < 0x80 and (table[data[at]] >> CLASS_SHIFT) & 15 == LETTER:  # ASCII letters, tight
+            value = (value ^ uint64(table[data[at]] & CHARACTER_MASK)) * uint64(0x9E3779B97F4A7C15)
+            at += 1
+            in_number = False
+        stops[num_tokens - 1] = at
     if open_word:
         tokens[num_tokens - 1] = mix(value)
     return num_tokens
