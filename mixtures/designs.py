@@ -30,7 +30,9 @@ SMALLEST_RATIO = 0.002
 SMALLEST_DISTANCE = 0.01
 """Draws nearer than this (sum of absolute differences) to an earlier mixture are left out."""
 
-MAX_DRAWS_PER_MIXTURE = 100
+MAX_MISSES = 200
+"""Near-copies in a row after which Dirichlet draws give way to Sobol draws (a prior that is nearly one source), and
+Sobol draws to an error."""
 
 
 @dataclass(frozen=True)
@@ -76,16 +78,19 @@ def swarm_design(
     points = _sobol(len(names), seed) if draws == "sobol" else _dirichlet(prior_M / prior_M.sum(), seed)
     seen = [np.array(list(mixture.ratios.values())) for mixture in fixed]
     made = list(fixed)
-    tries = 0
+    misses = 0
     while len(made) < num_mixtures:
-        if len(names) == 1 or tries >= MAX_DRAWS_PER_MIXTURE * num_mixtures:
+        if misses == MAX_MISSES and draws == "dirichlet":
+            draws, points, misses = "sobol", _sobol(len(names), seed), 0
+        if misses == MAX_MISSES:
             raise RequestError(
                 f"runs: only {len(made)} different mixtures of {len(names)} sources found under max_epochs, "
                 f"{num_mixtures} wanted. Ask for {len(made)}, or raise max_epochs."
             )
-        tries += 1
+        misses += 1
         point_M = _capped(next(points), limits_M)
         if all(np.abs(point_M - other_M).sum() > SMALLEST_DISTANCE for other_M in seen):
+            misses = 0
             seen.append(point_M)
             made.append(SwarmMixture(f"{draws}-{len(made) - len(fixed):04d}", _named(names, point_M)))
     return made
@@ -132,8 +137,8 @@ def _sobol(num_sources: int, seed: int) -> Iterator[Floats]:
 
     sampler = qmc.Sobol(max(num_sources - 1, 1), scramble=True, rng=np.random.default_rng(seed))
     while True:
-        edges = np.sort(sampler.random(1)[0][: num_sources - 1])
-        yield np.diff(np.concatenate([[0.0], edges, [1.0]]))
+        for point in sampler.random(64):
+            yield np.diff(np.concatenate([[0.0], np.sort(point[: num_sources - 1]), [1.0]]))
 
 
 def _capped(point_M: Floats, limits_M: Floats) -> Floats:

@@ -1,12 +1,13 @@
 """How well a mixing law predicts mixtures that it has not seen, and which law does it best.
 
 Every mixture is left out once, with all its seeds (a repeat that stays in would give the answer away), the law is
-fitted again without it, and its loss predicted. With `auto` the choice between laws is made inside as well, from the
-remaining mixtures alone, so that the error of the chosen law is not flattered by the choosing (nested
-cross-validation, Varma and Simon 2006).
+fitted again without it, and its loss predicted. With `auto` the choice between laws is made inside as well, from other
+mixtures alone, so that the error of the chosen law is not flattered by the choosing (nested cross-validation, Varma and
+Simon 2006): mixtures are dealt into NUM_CHOICES groups, and for each group the law is chosen without it.
 
 Cost: one fit per mixture, begun at the law of all runs, which changes where the search starts and not what it looks
-for; `auto` fits each law NUM_INNER_FOLDS times more. Above MAX_FOLDS mixtures, they are left out in groups.
+for; `auto` makes (NUM_CHOICES + 1) x NUM_INNER_FOLDS fits of each law more. Above MAX_FOLDS mixtures, they are left out
+in groups.
 """
 
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 
 AUTO = "auto"
 MAX_FOLDS = 64
+NUM_CHOICES = 8
 NUM_INNER_FOLDS = 5
 
 
@@ -44,19 +46,21 @@ def left_out(ratios_NM: Floats, losses_N: Floats, mixture_N: Integers, law: str 
         )
     names = list(FITTERS) if law == AUTO else [law]
     laws = {name: FITTERS[name](ratios_NM, losses_N, None, None) for name in names}
-    fold_N = _folds(mixture_N, MAX_FOLDS)
-    chosen = names[0]
+    chosen, group_N = names[0], np.zeros_like(mixture_N)
+    chosen_without = {0: chosen}
     if law == AUTO:
-        chosen = _best(laws, ratios_NM, losses_N, _folds(mixture_N, NUM_INNER_FOLDS))
+        chosen, group_N = _best(laws, ratios_NM, losses_N, mixture_N), _folds(mixture_N, NUM_CHOICES)
+        for group in range(int(group_N.max()) + 1):
+            others = group_N != group
+            chosen_without[group] = _best(laws, ratios_NM[others], losses_N[others], mixture_N[others])
+    fold_N = _folds(mixture_N, MAX_FOLDS)
     predicted_N = np.empty_like(losses_N)
     for fold in range(int(fold_N.max()) + 1):
-        out, kept = fold_N == fold, fold_N != fold
-        name = chosen
-        if law == AUTO:
-            inner = _folds(_renumbered(mixture_N[kept]), NUM_INNER_FOLDS)
-            name = _best(laws, ratios_NM[kept], losses_N[kept], inner)
-        without = FITTERS[name](ratios_NM, losses_N, kept.astype(np.float64), laws[name])
-        predicted_N[out] = without.predict(ratios_NM[out])
+        kept = (fold_N != fold).astype(np.float64)
+        for group in np.unique(group_N[fold_N == fold]):
+            name = chosen_without[int(group)]
+            out = (fold_N == fold) & (group_N == group)
+            predicted_N[out] = FITTERS[name](ratios_NM, losses_N, kept, laws[name]).predict(ratios_NM[out])
     return LeftOut(law=laws[chosen], predicted_N=predicted_N)
 
 
@@ -74,8 +78,9 @@ def root_mean_square(errors_N: Floats) -> float:
     return float(np.sqrt(np.mean(errors_N**2)))
 
 
-def _best(laws: dict[str, Law], ratios_NM: Floats, losses_N: Floats, fold_N: Integers) -> str:
-    """The law with the least squared error on left-out folds; the first of equals."""
+def _best(laws: dict[str, Law], ratios_NM: Floats, losses_N: Floats, mixture_N: Integers) -> str:
+    """The law with the least squared error on NUM_INNER_FOLDS left-out folds; the first of equals."""
+    fold_N = _folds(np.unique(mixture_N, return_inverse=True)[1], NUM_INNER_FOLDS)
     errors = {}
     for name, law in laws.items():
         total = 0.0
@@ -94,8 +99,3 @@ def _folds(mixture_N: Integers, most: int) -> Integers:
     if num_mixtures > most:
         fold_of_mixture = np.random.default_rng(0).permutation(num_mixtures) % most
     return fold_of_mixture[mixture_N]
-
-
-def _renumbered(mixture_N: Integers) -> Integers:
-    """The same groups numbered from 0 without gaps."""
-    return np.unique(mixture_N, return_inverse=True)[1]

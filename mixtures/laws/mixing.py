@@ -61,11 +61,11 @@ class LogLinear:
     name = "log-linear"
 
     def predict(self, ratios_NM: Floats) -> Floats:
-        exponent_N: Floats = ratios_NM @ self.t_M
-        return self.c + np.exp(exponent_N.clip(max=MAX_EXPONENT))
+        reducible_N: Floats = np.exp(np.minimum(ratios_NM @ self.t_M, MAX_EXPONENT))
+        return self.c + reducible_N
 
     def gradient(self, ratios_M: Floats) -> Floats:
-        return self.t_M * np.exp(min(float(ratios_M @ self.t_M), MAX_EXPONENT))
+        return self.t_M * float(np.exp(min(float(ratios_M @ self.t_M), MAX_EXPONENT)))
 
     def parameters(self, sources: Sequence[str]) -> dict[str, Any]:
         return {"c": self.c, "t": dict(zip(sources, self.t_M.tolist(), strict=True))}
