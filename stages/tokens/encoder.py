@@ -1,25 +1,19 @@
-"""A tokenizer ready to encode: its card, and text to ids.
+"""What a tokenizer is and does: its card, and text to ids.
 
 The card says which tokenizer it is by a hash of its content; ids of two tokenizers must never meet in one shard.
 Text that spells a control token stays text: no engine here is ever asked to look for one.
 """
 
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
-from corpusmill.pipeline.columns import flags
 from corpusmill.pipeline.document import Column
-from corpusmill.pipeline.errors import RequestError
-from corpusmill.stages.tokens.model_proto import BPE, CONTROL, UNIGRAM, UNKNOWN, SentencePieceModel
 
 SMALL_VOCABULARY = 65_500
 """Below it ids take two bytes: Megatron's own threshold."""
-SPACE_MARK = "\u2581"
-"""sentencepiece writes spaces as this character, so text that holds it decodes with a space."""
 
 
 @dataclass(frozen=True)
@@ -61,79 +55,3 @@ class Encoder(Protocol):
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
         """Per text, whether its ids decode to it byte for byte."""
-
-
-def open_encoder(data: bytes, card: TokenizerCard) -> Encoder:
-    """The encoder of a tokenizer file; raises where the file is not the card's."""
-    found = card_of(data, card.kind, card.end_of_document)
-    if found.hash != card.hash:
-        raise RequestError(f"{card.path}: its content hash is {found.hash}, the card says {card.hash}.")
-    return SentencePieceLibrary(data, card)
-
-
-def card_of(data: bytes, kind: str, end_of_document: int | str | None = None) -> TokenizerCard:
-    """The card of a tokenizer file of this kind."""
-    if kind.startswith("sentencepiece"):
-        return sentencepiece_card(SentencePieceModel(data), end_of_document)
-    raise RequestError(f"unknown kind of tokenizer {kind!r}.")
-
-
-def sentencepiece_card(model: SentencePieceModel, end_of_document: int | str | None = None) -> TokenizerCard:
-    """The card of a sentencepiece model. `end_of_document` is a control piece or id; default: its usual name."""
-    kinds = {BPE: "sentencepiece-bpe", UNIGRAM: "sentencepiece-unigram"}
-    if model.model_type not in kinds:
-        raise RequestError(f"sentencepiece model type {model.model_type}: only BPE and unigram models are supported.")
-    controls = {piece.text: index for index, piece in enumerate(model.pieces) if piece.type == CONTROL}
-    if end_of_document is None:
-        named = [controls[name] for name in ("</s>", "<|endoftext|>", "<eos>", "<|end_of_text|>") if name in controls]
-        if not named:
-            raise RequestError(
-                f"the model names no end of document among its control pieces {sorted(controls)}. "
-                "Set tokenizer.end_of_document to one of them."
-            )
-        end = named[0]
-    elif isinstance(end_of_document, str):
-        if end_of_document not in controls:
-            raise RequestError(
-                f"tokenizer.end_of_document: {end_of_document!r} is not a control piece of the model; "
-                f"choose one of {sorted(controls)}."
-            )
-        end = controls[end_of_document]
-    else:
-        end = end_of_document
-    return TokenizerCard(kinds[model.model_type], model.content_hash(), len(model.pieces), end)
-
-
-class SentencePieceLibrary:
-    """The sentencepiece library itself: 1 to 4 MB/s a core for BPE."""
-
-    def __init__(self, data: bytes, card: TokenizerCard) -> None:
-        import sentencepiece
-
-        self.card = card
-        self.processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        model = SentencePieceModel(data)
-        self.unknown = next(index for index, piece in enumerate(model.pieces) if piece.type == UNKNOWN)
-        self.keeps_text = model.keeps_text
-
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        encoded = [self.processor.EncodeAsNumpy(text or "") for text in texts.to_pylist()]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-        return np.concatenate([np.zeros(0, np.int32), *encoded]), offsets
-
-    def decode(self, ids: npt.NDArray[Any]) -> str:
-        return str(self.processor.decode(ids.tolist()))
-
-    def piece(self, token: int) -> str:
-        return str(self.processor.id_to_piece(token))
-
-    def lossless(
-        self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
-        if not self.keeps_text:
-            pairs = zip(texts.to_pylist(), np.split(ids, offsets[1:-1]), strict=True) if len(texts) else ()
-            return np.array([self.decode(found) == text for text, found in pairs], dtype=np.bool_)
-        marked = flags(cast("Any", pc).match_substring(texts, SPACE_MARK), null=False)
-        unknown = np.diff(np.r_[0, np.cumsum(ids == self.unknown)][offsets]) > 0
-        return np.asarray(~(marked | unknown), dtype=np.bool_)

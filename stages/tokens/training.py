@@ -14,9 +14,9 @@ import pyarrow as pa
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.parts import final_parts, read_part
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.stages.tokens.encoder import card_of
 from corpusmill.stages.tokens.token_order import hash_texts
 from corpusmill.stages.tokens.token_settings import TokenizerSettings
+from corpusmill.stages.tokens.tokenizer_file import card_of
 from corpusmill.stages.tokens.vocabulary import train
 
 MAX_TEXT = 1 << 20

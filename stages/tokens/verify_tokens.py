@@ -11,9 +11,10 @@ from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, RunFolder, new_checksum
 from corpusmill.pipeline.verify import FileProblem
-from corpusmill.stages.tokens.encoder import TokenizerCard, card_of
+from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import read_index
 from corpusmill.stages.tokens.token_shards import BLOCK_BYTES, MANIFEST, TokenShard, read_manifest
+from corpusmill.stages.tokens.tokenizer_file import card_of
 from corpusmill.stages.tokens.vocabulary import CARD, MODEL
 
 

@@ -22,10 +22,11 @@ from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_pa
 from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.stages.tokens.encoder import Encoder, TokenizerCard, card_of, open_encoder
+from corpusmill.stages.tokens.encoder import Encoder, TokenizerCard
 from corpusmill.stages.tokens.split import held_out, rows_identity, source_totals, whole_unit
 from corpusmill.stages.tokens.token_order import HASH_BITS, document_hashes
 from corpusmill.stages.tokens.token_settings import TokenizerSettings
+from corpusmill.stages.tokens.tokenizer_file import card_of, open_encoder
 from corpusmill.stages.tokens.train_sentencepiece import train_sentencepiece
 
 SAMPLE, VOCABULARY = "tokens/sample", "tokens/vocabulary"

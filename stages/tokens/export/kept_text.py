@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +24,10 @@ def export_parquet(run: RunFolder, out: RunFolder) -> Iterator[str]:
         first = next(batches, None)
         if first is None:
             continue
-        with fresh(out, name) as file, pq.ParquetWriter(pa.PythonFile(file, mode="w"), first.schema, "zstd") as writer:
+        with (
+            fresh(out, name) as file,
+            pq.ParquetWriter(pa.PythonFile(cast("Any", file), mode="w"), first.schema, "zstd") as writer,
+        ):
             writer.write_batch(first)
             for batch in batches:
                 writer.write_batch(batch)

@@ -1,0 +1,247 @@
+"""Text to ids through a table of segments already seen, each encoded once.
+
+Text is cut between two characters that no piece holds side by side: no merge can cross there, so each side has the
+ids that it has in the whole (and, without byte fallback, never between two unknown characters, which fuse). Natural
+text repeats its segments, so nearly all are answered by the table, which compares bytes, never hashes alone. A full
+table is emptied and filled anew, so memory is bounded.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import uint64
+
+from corpusmill.stages.kernels.bpe_merges import PAIR_BITS, BpeTables, merge_segment
+from corpusmill.stages.kernels.compile import kernel
+
+LONGEST = 128
+"""Bytes of the longest segment that is stored: longer ones hardly come back."""
+PACKED_BYTES = 15
+PACKED_IDS = 3
+"""A segment of so many bytes and ids is one 32-byte slot, a single access to memory: 3x over separate arrays."""
+PACKED_BITS = 17
+PACKED_SLOTS = 1 << PACKED_BITS
+PROBES = 4
+SLOTS = 1 << 18
+ENTRIES = SLOTS // 2
+KEY_BYTES = 8 << 20
+STORED_IDS = 4 << 20
+WORK_BYTES = 256
+
+
+class SegmentTable(NamedTuple):
+    """Segments and their ids; about 35 MB when full, touched only as it fills."""
+
+    packed: npt.NDArray[np.uint64]  # [PACKED_SLOTS * 4]: 15 bytes and their number, then ids of 20 bits; ids 0 is empty
+    slots: npt.NDArray[np.int32]  # [SLOTS] entry + 1; 0 is empty: the segments that do not fit above
+    hashes: npt.NDArray[np.uint64]  # [ENTRIES]
+    key_ends: npt.NDArray[np.int32]  # [ENTRIES + 1] in keys
+    id_ends: npt.NDArray[np.int32]  # [ENTRIES + 1] in ids
+    keys: npt.NDArray[np.uint8]
+    ids: npt.NDArray[np.int32]
+    numbers: npt.NDArray[np.int64]  # [4] entries, segments asked for, segments found, times emptied
+
+
+def new_table() -> SegmentTable:
+    """An empty table."""
+    return SegmentTable(
+        packed=np.zeros(PACKED_SLOTS * 4, dtype=np.uint64),
+        slots=np.zeros(SLOTS, dtype=np.int32),
+        hashes=np.zeros(ENTRIES, dtype=np.uint64),
+        key_ends=np.zeros(ENTRIES + 1, dtype=np.int32),
+        id_ends=np.zeros(ENTRIES + 1, dtype=np.int32),
+        keys=np.zeros(KEY_BYTES, dtype=np.uint8),
+        ids=np.zeros(STORED_IDS, dtype=np.int32),
+        numbers=np.zeros(4, dtype=np.int64),
+    )
+
+
+@kernel
+def encode_texts(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    tables: BpeTables,
+    table: SegmentTable,
+    ids: npt.NDArray[np.int32],
+    ends: npt.NDArray[np.int64],
+) -> None:
+    """Ids of every text into `ids` [bytes + PACKED_IDS], and where each text's ids end into `ends` [texts]."""
+    # One loop without calls: a call with arrays, or a field of a tuple, counts references, 20 ns each time.
+    pages, indices, symbol_of, near = tables.pages, tables.indices, tables.symbol_of, tables.near
+    pair_bits, pair_keys, pair_mask = tables.pair_bits, tables.pair_keys, len(tables.pair_keys) - 1
+    num_pieces, fuse = tables.numbers[0], len(tables.byte_ids) == 0
+    packed = table.packed
+    small_ids = num_pieces <= 1 << 20
+    work = np.empty((6, WORK_BYTES), dtype=np.int32)
+    count = asked = answered = 0
+    for row in range(len(offsets) - 1):
+        at, stop = offsets[row], offsets[row + 1]
+        while at < stop:
+            # Find the segment's end. Its bytes so far, the last one lowest, are second << 64 | first.
+            first, second = uint64(0), uint64(0)
+            left, end = -1, at
+            while end < stop:
+                byte = int(data[end])
+                if byte < 128:
+                    right, length, raw = byte, 1, uint64(byte)
+                else:
+                    code, raw = byte & 0x3F, uint64(byte)
+                    length = 2 + int(byte >= 0xE0) + int(byte >= 0xF0)
+                    code &= 0xFF >> (length + 1)
+                    for more in range(1, length):
+                        following = int(data[end + more])
+                        code = code << 6 | following & 0x3F
+                        raw = raw << uint64(8) | uint64(following)
+                    right = int(indices[int(pages[code >> 8]) * 256 + (code & 0xFF)])
+                if left >= 0:
+                    if left < 128 and right < 128:
+                        if near[left * 128 + right] == 0:
+                            break
+                    else:
+                        key = uint64(left) << uint64(32) | uint64(right)
+                        mixed = key * uint64(0x9E3779B97F4A7C15)
+                        bit = int(mixed >> uint64(64 - PAIR_BITS))
+                        tied = (pair_bits[bit >> 3] >> (bit & 7)) & 1 != 0
+                        if tied:
+                            slot = int(mixed >> uint64(32)) & pair_mask
+                            while pair_keys[slot] != uint64(0) and pair_keys[slot] != key:
+                                slot = (slot + 1) & pair_mask
+                            tied = pair_keys[slot] == key
+                        if not tied and fuse:
+                            tied = not 0 <= symbol_of[left] < num_pieces and not 0 <= symbol_of[right] < num_pieces
+                        if not tied:
+                            break
+                shift = uint64(8 * length)
+                second = second << shift | first >> (uint64(64) - shift)
+                first = first << shift | raw
+                left = right
+                end += length
+            asked += 1
+            if end - at > PACKED_BYTES or not small_ids:
+                after, known = _encode_long(data, at, end, tables, table, ids, count, work)
+                count = after
+                answered += known
+                at = end
+                continue
+            second |= uint64(end - at) << uint64(56)
+            found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
+            home = int(found >> uint64(64 - PACKED_BITS)) * 4
+            slot = home
+            packed_ids = uint64(0)
+            for _ in range(PROBES):
+                packed_ids = packed[slot + 2]
+                if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
+                    break
+                packed_ids = uint64(0)
+                slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+            if packed_ids != uint64(0):
+                ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
+                ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))
+                ids[count + 2] = np.int32(packed_ids >> uint64(44))
+                count += int(packed_ids & uint64(15))
+                answered += 1
+            else:
+                after, known = _encode_long(data, at, end, tables, table, ids, count, work)
+                if after - count <= PACKED_IDS:
+                    if packed[slot + 2] != uint64(0):
+                        slot = home  # all probed slots are taken: the first one makes room
+                    packed_ids = uint64(after - count)
+                    for position in range(count, after):
+                        packed_ids |= uint64(ids[position]) << uint64(4 + 20 * (position - count))
+                    packed[slot], packed[slot + 1], packed[slot + 2] = first, second, packed_ids
+                answered += known
+                count = after
+            at = end
+        ends[row] = count
+    table.numbers[1] += asked
+    table.numbers[2] += answered
+
+
+@kernel
+def _encode_long(
+    data: npt.NDArray[np.uint8],
+    start: int,
+    stop: int,
+    tables: BpeTables,
+    table: SegmentTable,
+    ids: npt.NDArray[np.int32],
+    count: int,
+    work: npt.NDArray[np.int32],
+) -> tuple[int, int]:
+    """Append the ids of a segment that no packed slot has; gives their new number, and 1 if the table had them."""
+    length = stop - start
+    if length > LONGEST:
+        return merge_segment(data, start, stop, tables, ids, count, work), 0
+    slots, hashes, key_ends, keys = table.slots, table.hashes, table.key_ends, table.keys
+    found = uint64(length)
+    for position in range(start, stop):
+        found = (found ^ uint64(data[position])) * uint64(0x9E3779B97F4A7C15)
+    found ^= found >> uint64(32)
+    mask = len(slots) - 1
+    slot = int(found) & mask
+    while slots[slot] != 0:
+        entry = slots[slot] - 1
+        first = key_ends[entry]
+        if hashes[entry] == found and key_ends[entry + 1] - first == length:
+            position = 0
+            while position < length and keys[first + position] == data[start + position]:
+                position += 1
+            if position == length:
+                for position in range(table.id_ends[entry], table.id_ends[entry + 1]):
+                    ids[count] = table.ids[position]
+                    count += 1
+                return count, 1
+        slot = (slot + 1) & mask
+    after = merge_segment(data, start, stop, tables, ids, count, work)
+    if length > PACKED_BYTES or after - count > PACKED_IDS or tables.numbers[0] > 1 << 20:
+        _store(data[start:stop], ids[count:after], found, slot, table)
+    return after, 0
+
+
+@kernel
+def _store(
+    key: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], found: np.uint64, slot: int, table: SegmentTable
+) -> None:
+    """Add a segment and its ids in the empty `slot`, emptying the table first if it is full."""
+    entry = table.numbers[0]
+    if (
+        entry == len(table.hashes)
+        or table.key_ends[entry] + len(key) > len(table.keys)
+        or table.id_ends[entry] + len(ids) > len(table.ids)
+    ):
+        table.slots[:] = 0
+        table.numbers[0] = entry = 0
+        table.numbers[3] += 1
+        slot = int(found) & (len(table.slots) - 1)
+    table.slots[slot] = entry + 1
+    table.hashes[entry] = found
+    key_start, id_start = table.key_ends[entry], table.id_ends[entry]
+    table.keys[key_start : key_start + len(key)] = key
+    table.ids[id_start : id_start + len(ids)] = ids
+    table.key_ends[entry + 1] = key_start + len(key)
+    table.id_ends[entry + 1] = id_start + len(ids)
+    table.numbers[0] = entry + 1
+
+
+def warmup() -> None:
+    """Compile for the types that encoding uses."""
+    one = np.zeros(1, dtype=np.int32)
+    tables = BpeTables(
+        pages=np.zeros(0x1100, dtype=np.int32),
+        indices=np.zeros(256, dtype=np.int32),
+        symbol_of=np.full(128, -1, dtype=np.int32),
+        near=np.zeros(128 * 128, dtype=np.uint8),
+        pair_bits=np.zeros(1 << PAIR_BITS - 3, dtype=np.uint8),
+        pair_keys=np.zeros(16, dtype=np.uint64),
+        merge_keys=np.zeros(16, dtype=np.uint64),
+        merge_values=np.zeros(16, dtype=np.int32),
+        scores=np.zeros(1, dtype=np.float32),
+        byte_ids=np.zeros(256, dtype=np.int32),
+        own_offsets=np.zeros(1, dtype=np.int64),
+        own_indices=one[:0],
+        own_ids=one[:0],
+        numbers=np.zeros(2, dtype=np.int64),
+    )
+    data = np.frombuffer(b"ab", dtype=np.uint8)
+    encode_texts(data, np.array([0, 2], np.int64), tables, new_table(), np.zeros(5, np.int32), np.zeros(1, np.int64))
