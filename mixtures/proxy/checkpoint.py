@@ -1,5 +1,10 @@
 """A stack in training as one safetensors file, replaced in one step: its old content or its new, never a part."""
 
+import io
+import json
+from collections.abc import Sequence
+from typing import BinaryIO
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,14 +15,22 @@ from corpusmill.pipeline.run_folder import RunFolder
 
 
 def save_stack(
-    folder: RunFolder, path: str, stack: StackedTraining, losses_SR: npt.NDArray[np.float32], seconds: float
+    folder: RunFolder,
+    path: str,
+    stack: StackedTraining,
+    runs: Sequence[str],
+    losses_SR: npt.NDArray[np.float32],
+    seconds: float,
 ) -> None:
-    """Everything from which training continues bit for bit: weights, moments, step; and the losses so far."""
+    """Everything from which training continues bit for bit: weights, moments, step; and the losses so far.
+
+    `runs` are the keys of the stacked runs, in order.
+    """
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in stack.state().items()}
     tensors["losses"] = torch.from_numpy(losses_SR[: stack.step].copy())
-    folder.put(path, save(tensors, {"step": str(stack.step), "seconds": repr(seconds)}))
+    folder.put(path, save(tensors, {"step": str(stack.step), "seconds": repr(seconds), "runs": " ".join(runs)}))
 
 
 def load_stack(folder: RunFolder, path: str, stack: StackedTraining, losses_SR: npt.NDArray[np.float32]) -> float:
@@ -30,7 +43,7 @@ def load_stack(folder: RunFolder, path: str, stack: StackedTraining, losses_SR: 
     data = folder.read_bytes(path)
     try:
         tensors = load(data)
-        facts = _metadata(data)
+        facts = _metadata(io.BytesIO(data))
         stack.load_state(tensors, int(facts["step"]))
         losses_SR[: stack.step] = tensors["losses"].numpy()
         return float(facts["seconds"])
@@ -38,10 +51,14 @@ def load_stack(folder: RunFolder, path: str, stack: StackedTraining, losses_SR: 
         raise DamagedFileError(f"{folder.url}/{path}: {error!r}: delete it; its stack starts anew.") from error
 
 
-def _metadata(data: bytes) -> dict[str, str]:
-    """The strings beside the tensors: the file starts with the length of its JSON head (safetensors format)."""
-    import json
+def stacked_runs(folder: RunFolder, path: str) -> list[str]:
+    """The keys of the runs in a checkpoint, in order; reads its head alone."""
+    with folder.open(path) as file:
+        return _metadata(file)["runs"].split()
 
-    length = int.from_bytes(data[:8], "little")
-    facts: dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
+
+def _metadata(file: BinaryIO) -> dict[str, str]:
+    """The strings beside the tensors: the file starts with the length of its JSON head (safetensors format)."""
+    length = int.from_bytes(file.read(8), "little")
+    facts: dict[str, str] = json.loads(file.read(length))["__metadata__"]
     return facts

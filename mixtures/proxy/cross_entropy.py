@@ -55,7 +55,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         scale: float,
     ) -> torch.Tensor:
         wide = at_least_float32(states_RND.dtype)
-        losses_R = states_RND.new_zeros(len(states_RND), dtype=wide)
+        losses_R = states_RND.new_zeros(len(states_RND), dtype=torch.float64)
         d_states = torch.empty_like(states_RND)
         d_weight = torch.zeros_like(weight_RVD, dtype=wide)
         d_bias = torch.zeros_like(bias_RV, dtype=wide)
@@ -68,14 +68,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             picked = shifted.gather(-1, targets)
             powers = shifted.exp_()
             total = powers.sum(-1, keepdim=True)
-            losses_R[r] += ((total.log() - picked) * weights).flatten(1).sum(1)
+            losses_R[r] += ((total.log() - picked) * weights).flatten(1).sum(1, dtype=torch.float64)
             d_logits = powers.mul_(weights / total).scatter_add_(-1, targets, -weights)
             d_bias[r] += d_logits.sum(1)
             d_logits = d_logits.to(weight.dtype)
             d_states[r, n] = d_logits @ weight * scale
             d_weight[r] += (d_logits.transpose(1, 2) @ states).to(wide)
         ctx.save_for_backward(d_states, d_weight.to(weight_RVD.dtype), d_bias.to(bias_RV.dtype))
-        return losses_R
+        return losses_R.to(wide)
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:

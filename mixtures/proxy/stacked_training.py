@@ -121,10 +121,13 @@ class StackedTraining:
             value.sub_(update.mul_(like(rate_R * (scale / correct1), value)))
 
     def _clip_factors(self, gradients: Parameters) -> Tensor:
-        """[R]: what scales each replica's gradient to at most its clip."""
-        squares = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients.values()])
-        norm_R = squares.sum(0).sqrt()
-        return (self._vector([replica.clip for replica in self.replicas]) / (norm_R + 1e-12)).clamp_(max=1.0)
+        """[R]: what scales each replica's gradient to at most its clip.
+
+        Squares are added in an order that does not depend on R, unlike a sum over the rows of a matrix.
+        """
+        square_R = sum(torch.linalg.vecdot(flat, flat) for flat in (each.flatten(1) for each in gradients.values()))
+        norm_R = torch.sqrt(torch.as_tensor(square_R)) + 1e-12
+        return (self._vector([replica.clip for replica in self.replicas]) / norm_R).clamp_(max=1.0)
 
     def _vector(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).to(self.parameters["bias"])

@@ -13,8 +13,11 @@ source, so differences between mixtures are paired. Memory bounds how many are s
     ledger = run_swarm(run, SwarmSettings(tokens_per_run=100_000), mixtures, progress=bar)
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -27,7 +30,7 @@ from corpusmill.mixtures.designs import SwarmMixture
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.mixture import Mixture, make_plan
 from corpusmill.mixtures.plan import Plan
-from corpusmill.mixtures.proxy.checkpoint import load_stack, save_stack
+from corpusmill.mixtures.proxy.checkpoint import load_stack, save_stack, stacked_runs
 from corpusmill.mixtures.proxy.evaluate import bits_per_byte
 from corpusmill.mixtures.proxy.held_out import Domain, read_held_out
 from corpusmill.mixtures.proxy.ledger import RunResult, write_ledger
@@ -72,7 +75,7 @@ class SwarmSettings:
     max_stacked: int | None = None  # models trained at once; None: as many as memory holds
     checkpoint_s: float = 60.0  # seconds of training that a kill may lose
     device: str = "auto"  # cuda where there is one, else cpu
-    num_threads: int | None = None  # of torch on the CPU; None: its own choice
+    num_workers: int | None = None  # stacks trained side by side, a core each; None: one a core, or one on a GPU
 
     def __post_init__(self) -> None:
         if self.tokens_per_step % self.sequence_length:
@@ -123,19 +126,17 @@ def run_swarm(
     folder = RunFolder(str(run))
     results = finished_results(folder, settings.name)
     waiting = [each for each in runs if each.key not in results]
-    total, done = len(runs) * settings.num_tokens, (len(runs) - len(waiting)) * settings.num_tokens
-    progress(done, total)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(settings.num_threads or threads)
-    try:
-        for group in groups(waiting, max_stacked(settings, manifest)):
-            tick = lambda tokens, before=done: progress(before + tokens, total)  # noqa: E731
-            loaders = [PlanLoader(each.plan, manifest) for each in group]
-            for result in train_group(folder, settings, group, loaders, domains, manifest, tick):
-                results[result.key] = result
-            done += len(group) * settings.num_tokens
-    finally:
-        torch.set_num_threads(threads)
+    counter = Counter(len(runs) * settings.num_tokens, (len(runs) - len(waiting)) * settings.num_tokens, progress)
+    workers = num_workers(settings)
+    most = max_stacked(settings, manifest, workers)
+
+    def train(group: Sequence[SwarmRun]) -> list[RunResult]:
+        loaders = [PlanLoader(each.plan, manifest) for each in group]
+        return train_group(folder, settings, group, loaders, domains, manifest, counter.add)
+
+    with ThreadPoolExecutor(workers, initializer=one_thread) as pool:
+        for group_results in pool.map(train, stacks(folder, settings.name, waiting, most, workers)):
+            results.update((result.key, result) for result in group_results)
     shape = shape_of(settings.size, manifest.tokenizer.vocab_size)
     return write_ledger(folder, f"sweeps/{settings.name}", [results[each.key] for each in runs], domains, shape)
 
@@ -202,10 +203,11 @@ def train_group(
     for step, rows_RBT in steps(loaders, settings, stack.step):
         losses_SR[step] = stack.train_step(rows_RBT).float().cpu().numpy()
         fault_point("sweep:step")
-        progress((step + 1) * len(group) * settings.tokens_per_step)
+        progress(len(group) * settings.tokens_per_step)
         now = time.monotonic()
         if now - saved >= settings.checkpoint_s or step + 1 == settings.num_steps:
-            save_stack(folder, f"{path}.safetensors", stack, losses_SR, seconds + now - started)
+            keys = [each.key for each in group]
+            save_stack(folder, f"{path}.safetensors", stack, keys, losses_SR, seconds + now - started)
             saved = now
             fault_point("sweep:checkpoint")
     seconds += time.monotonic() - started
@@ -249,12 +251,23 @@ def finished_results(folder: RunFolder, name: str) -> dict[str, RunResult]:
     return {result.key: result for result in results}
 
 
-def groups(runs: Sequence[SwarmRun], most: int) -> Iterator[Sequence[SwarmRun]]:
-    """Runs in order, in stacks of equal size, at most `most` each."""
-    num_groups = -(-len(runs) // most)
-    size = -(-len(runs) // max(1, num_groups))
-    for start in range(0, len(runs), max(1, size)):
-        yield runs[start : start + size]
+def stacks(
+    folder: RunFolder, name: str, waiting: Sequence[SwarmRun], most: int, workers: int
+) -> Iterator[Sequence[SwarmRun]]:
+    """The stacks to train: those that have a checkpoint as they were, then all other runs in new ones."""
+    left = {each.key: each for each in waiting}
+    for path in folder.names(f"sweeps/{name}/groups"):
+        keys = stacked_runs(folder, path) if path.endswith(".safetensors") else []
+        if keys and all(key in left for key in keys):
+            yield [left.pop(key) for key in keys]
+    yield from groups(list(left.values()), most, workers)
+
+
+def groups(runs: Sequence[SwarmRun], most: int, workers: int) -> Iterator[Sequence[SwarmRun]]:
+    """Runs in order, in stacks of about equal size, at most `most` each, and no worker without one."""
+    num_groups = max(-(-len(runs) // most), min(workers, len(runs)))
+    for number in range(num_groups):
+        yield runs[number * len(runs) // num_groups : (number + 1) * len(runs) // num_groups]
 
 
 def steps(loaders: Sequence[Rows], settings: SwarmSettings, first: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
@@ -284,7 +297,39 @@ def curve(losses_S: npt.NDArray[np.float32], tokens_per_step: int) -> list[tuple
     ]
 
 
-def max_stacked(settings: SwarmSettings, manifest: TokenManifest) -> int:
+@dataclass
+class Counter:
+    """Adds up what the workers have trained."""
+
+    total: int
+    done: int
+    progress: Progress
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self.progress(self.done, self.total)
+
+    def add(self, tokens: int) -> None:
+        with self.lock:
+            self.done += tokens
+            self.progress(self.done, self.total)
+
+
+def num_workers(settings: SwarmSettings) -> int:
+    """On the CPU a stack per core, each with one thread: tiny products do not split well, and threads of OpenMP that
+    wait for each other on a shared machine cost ten times more than they bring (measured with a load of 5 on 2 cores).
+    """
+    if settings.num_workers is not None:
+        return max(1, settings.num_workers)
+    return len(os.sched_getaffinity(0)) if device_of(settings) == "cpu" else 1
+
+
+def one_thread() -> None:
+    """OpenMP counts per thread: this worker computes alone, whatever the others do."""
+    torch.set_num_threads(1)
+
+
+def max_stacked(settings: SwarmSettings, manifest: TokenManifest, workers: int) -> int:
     """How many models fit: weights, gradients and moments, and the activations of one step."""
     if settings.max_stacked is not None:
         return max(1, settings.max_stacked)
@@ -293,7 +338,7 @@ def max_stacked(settings: SwarmSettings, manifest: TokenManifest) -> int:
     each = 24 * shape.num_parameters + 4 * a_token * settings.tokens_per_step
     device = device_of(settings)
     free = CPU_BYTES if device == "cpu" else torch.cuda.mem_get_info(device)[0] * 7 // 10
-    return int(max(1, free // each))
+    return int(max(1, free // each // workers))
 
 
 CPU_BYTES = 2 << 30
