@@ -10,7 +10,7 @@ from corpusmill.pipeline.errors import RequestError
 
 TRAINING = (
     *("tokens_per_run", "name", "size", "sequence_length", "tokens_per_step", "learning_rate"),
-    *("held_out_tokens", "device", "num_threads"),
+    *("held_out_tokens", "device", "num_workers"),
 )
 """Fields that concern a proxy's training, named as in SwarmSettings."""
 
@@ -37,7 +37,7 @@ class Sweep:
     sources: tuple[str, ...] = ()  # to mix; empty is all
     held_out_tokens: int = 20_000
     device: str = "auto"
-    num_threads: int | None = None
+    num_workers: int | None = None  # stacks trained side by side; None is one a core
     seed: int = 0
 
     def __post_init__(self) -> None:
