@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from corpusmill.mixtures.capped_simplex import ratio_limits, within_limits
 from corpusmill.pipeline.errors import RequestError
@@ -58,8 +58,8 @@ def test_is_the_nearest_in_kl() -> None:
         lambda x: float(x @ np.log(x / ratios)),
         np.array([0.3, 0.3, 0.4]),
         method="SLSQP",
-        bounds=[(1e-9, limit) for limit in limits],
-        constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+        bounds=Bounds(np.full(len(limits), 1e-9), limits),
+        constraints=LinearConstraint(np.ones((1, 3)), 1, 1),
     )
     np.testing.assert_allclose(within_limits(ratios, limits), solved.x, atol=1e-4)
 

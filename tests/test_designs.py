@@ -55,7 +55,10 @@ def test_mixtures_that_caps_make_equal_are_trained_once() -> None:
 )
 def test_properties(sizes: list[int], seed: int, num_mixtures: int, draws: str) -> None:
     named = {f"s{i}": n for i, n in enumerate(sizes)}
-    make = lambda n: swarm_design(named, n, budget=10**9, seed=seed, draws=draws)  # type: ignore[arg-type]  # noqa: E731
+
+    def make(num: int) -> list[SwarmMixture]:
+        return swarm_design(named, num, budget=10**9, seed=seed, draws=draws)  # type: ignore[arg-type]  # a parameter
+
     design = make(num_mixtures)
     assert len(design) == num_mixtures
     assert len({mixture.name for mixture in design}) == num_mixtures

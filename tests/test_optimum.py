@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from corpusmill.mixtures.laws.mixing import Floats, Law, Linear, LogLinear
 from corpusmill.mixtures.optimum import best_ratios, divergence
@@ -29,8 +29,8 @@ def test_equals_a_second_solver(seed: int, num_sources: int, trust: float, cappe
         lambda x: objective(x, laws, weights, prior, trust),
         np.full(num_sources, 1 / num_sources),
         method="SLSQP",
-        bounds=[(1e-9, limit) for limit in limits],
-        constraints={"type": "eq", "fun": lambda x: x.sum() - 1},
+        bounds=Bounds(np.full(len(limits), 1e-9), limits),
+        constraints=LinearConstraint(np.ones((1, num_sources)), 1, 1),
         options={"maxiter": 500, "ftol": 1e-12},
     )
     best = objective(found, laws, weights, prior, trust)
