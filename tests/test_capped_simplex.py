@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,7 +56,8 @@ def test_sums_to_one_under_limits_in_proportion(given_mixture: tuple[list[float]
 
 def test_is_the_nearest_in_kl() -> None:
     ratios, limits = np.array([0.6, 0.3, 0.1]), np.array([0.35, 0.4, 1.0])
-    solved = minimize(
+    solver: Any = minimize  # its stubs have no overload for bounds with constraints
+    solved = solver(
         lambda x: float(x @ np.log(x / ratios)),
         np.array([0.3, 0.3, 0.4]),
         method="SLSQP",

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,8 @@ def test_equals_a_second_solver(seed: int, num_sources: int, trust: float, cappe
     found = best_ratios(laws, weights, prior, limits, trust)
     assert found.sum() == pytest.approx(1)
     assert (found <= limits + 1e-9).all()
-    solved = minimize(
+    solver: Any = minimize  # its stubs have no overload for bounds with constraints
+    solved = solver(
         lambda x: objective(x, laws, weights, prior, trust),
         np.full(num_sources, 1 / num_sources),
         method="SLSQP",
