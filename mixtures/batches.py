@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.mixtures.exclusions import Exclusions
 from corpusmill.mixtures.loader import PlanLoader, rank_slice
 
 
@@ -47,6 +48,7 @@ class BatchStream:
         position: int = 0,
         num_threads: int = 1,
         num_ahead: int = 4,
+        exclusions: Exclusions | None = None,
     ) -> None:
         if batch_rows < num_ranks:
             raise ValueError(f"batch_rows {batch_rows} is less than one row for each of {num_ranks} ranks")
@@ -58,6 +60,11 @@ class BatchStream:
         self.position = position
         self.num_threads = num_threads
         self.num_ahead = num_ahead
+        self.exclusions = exclusions
+
+    def rows_drawn(self) -> dict[str, int]:
+        """Rows drawn from each source, by all ranks, in the batches handed out: counters for a trainer's log."""
+        return self.loader.rows_drawn(self.position)
 
     def __len__(self) -> int:
         """Whole batches left."""
@@ -98,6 +105,8 @@ class BatchStream:
         """This rank's part of the global batch that starts at `start`."""
         first, last = rank_slice(start, self.batch_rows, self.rank, self.num_ranks)
         inputs, targets = self.loader.pairs(first, last)
+        if self.exclusions is not None:
+            self.exclusions.mask(first, targets)
         length = self.loader.sequence_length_at(start)
         return PlanBatch(inputs.reshape(-1, length), targets.reshape(-1, length), start, start + self.batch_rows, first)
 

@@ -12,7 +12,7 @@ in the books. Shards must be those of the old plan; files added to a source behi
 from dataclasses import dataclass
 from typing import Any
 
-from corpusmill.mixtures.mixture import Mixture, Wish, rows_of
+from corpusmill.mixtures.mixture import Mixture, Wish, rows_of, with_curriculum
 from corpusmill.mixtures.plan import Consumed, Plan, planned_source
 from corpusmill.mixtures.positions import PositionMap
 from corpusmill.mixtures.sources import Source, TokenManifest
@@ -37,6 +37,7 @@ def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mi
     sources = {name: view.source for name, view in views.items()}
     rows = {planned.name: (planned.num_rows, planned.packing) for planned in old.sources}
     rows |= {name: rows_of(source, manifest.run, mixture) for name, source in sources.items() if name not in rows}
+    mixture = with_curriculum(mixture, sources)
     wish = Wish.of(mixture, sources, {name: count for name, (count, _) in rows.items()})
     drawn = dict(
         zip((source.name for source in old.sources), PositionMap(old).drawn_by(position).tolist(), strict=True)

@@ -15,13 +15,14 @@ the most tokens that can be had.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import floor
 from pathlib import Path
 from typing import Literal
 
 from corpusmill.mixtures.apportion import apportion, endpoints
+from corpusmill.mixtures.curriculum import Curriculum, paced_weights
 from corpusmill.mixtures.packing import pack_and_store
 from corpusmill.mixtures.plan import Plan, PlannedPhase, planned_source
 from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS, MAX_PHASE_ROWS, Segment, block_rows_for
@@ -55,6 +56,7 @@ class Mixture:
     weights: Mapping[str, float] | str = "natural"
     max_epochs: float | Mapping[str, float] | None = None  # for all sources, or by name; None: no cap
     phases: tuple[Phase, ...] = ()
+    curriculum: Curriculum | None = None  # an order within `weights`; instead of `phases`
     seed: int = 0
     packing: Literal["none", "best-fit", "document"] = "none"  # rows cut from the tokens, or whole documents
     block_rows: int = MAX_BLOCK_ROWS  # the most slots in a block; short phases take fewer
@@ -63,6 +65,8 @@ class Mixture:
         for name in ("tokens", "sequence_length", "block_rows"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.phases and self.curriculum:
+            raise ValueError("phases and curriculum both say when what is drawn: leave one out")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases need names of their own, got {', '.join(names)}")
@@ -88,6 +92,7 @@ def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
     if num_rows == 0:
         raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
     rows = {name: rows_of(source, manifest.run, mixture) for name, source in manifest.sources.items()}
+    mixture = with_curriculum(mixture, manifest.sources)
     wish = Wish.of(mixture, manifest.sources, {name: count for name, (count, _) in rows.items()})
     names = sorted(wish.names)
     caps = wish.caps
@@ -185,6 +190,17 @@ class Wish:
             f"phases.{where}: max_epochs leaves too few tokens: {wanted} wanted, at most {most} with these weights and "
             f"caps. Ask for {most} tokens, raise max_epochs, or give weight to more sources."
         )
+
+
+def with_curriculum(mixture: Mixture, sources: Mapping[str, Source]) -> Mixture:
+    """The mixture with its curriculum written out as phases."""
+    if mixture.curriculum is None:
+        return mixture
+    sizes = {name: source.num_tokens for name, source in sources.items() if source.num_tokens}
+    ratios = ratios_for(mixture.weights, sizes, mixture.tokens, epoch_caps(mixture.max_epochs, sizes))
+    steps = paced_weights(mixture.curriculum, ratios)
+    phases = tuple(Phase(name=f"step-{step}", share=1, weights=weights) for step, weights in enumerate(steps, 1))
+    return replace(mixture, phases=phases, curriculum=None)
 
 
 def rows_of(source: Source, run: Path, mixture: Mixture) -> tuple[int, str | None]:

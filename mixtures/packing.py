@@ -3,8 +3,8 @@
 A bin is a row of T slots; a document of n tokens, its end token included, takes n slots. One longer than T is cut: full
 rows first, then the rest is packed. Pieces go longest first into the bin with the least room that holds them (Ding et
 al. 2024, "Fewer Truncations Improve Language Modeling", section 3); we place all pieces of one length at a time, which
-fills the bins as one by one would and is bounded by the square of T, not by the number of pieces. What a bin has free is
-padding without loss.
+fills the bins as one by one would and is bounded by the square of T, not by the number of pieces. What a bin has free
+is padding without loss.
 
 Cost: 10 million documents in about 3 s on one core; 12 bytes a piece and 8 a bin on disk.
 """
@@ -126,9 +126,11 @@ class PackedRows:
         for start, length in self.packing.pieces(row):
             tokens = self.reader.read(start, min(start + length + 1, self.reader.num_tokens))
             inputs[filled : filled + length] = tokens[:length]
+            targets[filled + length - 1] = IGNORED  # the source's last token has nothing behind it
             targets[filled : filled + len(tokens) - 1] = tokens[1:]
             filled += length
         inputs[filled:] = self.end_of_document
+        targets[filled:] = IGNORED
         targets[inputs == self.end_of_document] = IGNORED
 
     def tokens_of(self, row: int) -> Ints:

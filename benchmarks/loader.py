@@ -1,0 +1,218 @@
+"""Speed of reading training rows from token files, beside megatron-core, litdata and OLMo-core.
+
+    python benchmarks/loader.py [--quick] [--json] [--input RUN_FOLDER] [--peers .venv-loader/bin/python]
+
+Every reader gets the same tokens in its own layout and gives shuffled rows of 2,048 in batches of 32, as contiguous
+int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in an environment that
+has them), alternately, with the files in the page cache and with the files put out of it, on one thread and on two.
+litdata takes one thread only: its dataset is an iterator. mosaicml-streaming is left out: its releases ask for
+transformers < 5 and two dozen packages of clouds; no environment beside the others could be made.
+
+`loader start` is the time from imports done to the first batch on a plan of 10^12 tokens (2 TB of sparse files, 2,000
+of them in 200 sources); the peers have no plan of that size without scanning or indexing it first, so their figure is
+the start on the small corpus, which flatters them.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from corpusmill.mixtures.mixture import Mixture, make_plan
+from corpusmill.mixtures.sources import MANIFEST, read_manifest
+
+LENGTH, BATCH, DOCUMENT = 2048, 32, 1000
+HERE = Path(__file__).parent
+PEERS = ("megatron-core", "litdata", "olmo-core")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", type=Path, help="a run folder with one shard of one source; default: made here")
+    parser.add_argument("--quick", action="store_true", help="32 million tokens and 3 repetitions")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--peers", default=str(HERE.parent / ".venv-loader/bin/python"), help="their interpreter")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as scratch:
+        folder = options.input or Path(scratch) / "small"
+        num_tokens = 32_000_000 if options.quick else 256_000_000
+        if options.input is None:
+            write_small(folder, num_tokens)
+        num_rows = min(num_tokens // LENGTH // BATCH * BATCH - BATCH, 12_000)
+        large = Path(scratch) / "large"
+        write_large(large)
+        results = compare(folder, large, num_rows, 3 if options.quick else 5, options.peers)
+    for result in results:
+        theirs = "cannot run: " + result["why"] if result["theirs"] is None else f"{result['theirs']:.4g}"
+        ratio = "" if result["ratio"] is None else f"  {result['ratio']:.1f}x"
+        print(
+            f"{result['name']:13} {result['case']:18} ours {result['ours']:.4g} {result['unit']}  "
+            f"{result['peer']}: {theirs}{ratio}",
+            file=sys.stderr if options.json else sys.stdout,
+        )
+    if options.json:
+        print(json.dumps({"results": results}))
+
+
+def compare(folder: Path, large: Path, num_rows: int, repetitions: int, peers: str) -> list[dict[str, Any]]:
+    """One result for each peer and case."""
+    cases = [(threads, cold) for threads in (1, 2) for cold in (False, True)]
+    runs: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
+    why: dict[str, str] = {}
+    large_runs = []
+    for _ in range(repetitions):
+        large_runs.append(run("corpusmill", sys.executable, large, BATCH * 2, 1)[0])
+        for threads, cold in cases:
+            for name in ("corpusmill", *PEERS):
+                if name in why or (name == "litdata" and threads == 2):
+                    continue
+                if cold:
+                    drop_from_cache(folder)
+                python = sys.executable if name == "corpusmill" else peers
+                facts, error = run(name, python, folder, num_rows, threads)
+                if error:
+                    why[name] = error
+                else:
+                    runs.setdefault((name, threads, cold), []).append(facts)
+    results = []
+    for threads, cold in cases:
+        ours = runs["corpusmill", threads, cold]
+        speeds = [facts["tokens"] / facts["seconds"] for facts in ours]
+        for name in PEERS:
+            theirs = runs.get((name, threads, cold), [])
+            if not theirs and name not in why:
+                continue
+            peer_speed = median(facts["tokens"] / facts["seconds"] for facts in theirs) if theirs else None
+            results.append(
+                {
+                    "name": "loader tokens",
+                    "case": f"{'cold' if cold else 'warm'}, {threads} thread{'s' * (threads > 1)}",
+                    "unit": "tokens/s",
+                    "ours": median(speeds),
+                    "peer": f"{name}=={theirs[0]['version']}" if theirs else name,
+                    "theirs": peer_speed,
+                    "ratio": None if peer_speed is None else median(speeds) / peer_speed,
+                    "spread": (max(speeds) - min(speeds)) / median(speeds),
+                    "peak_mib": max(facts["peak_mib"] for facts in ours),
+                    **({} if theirs else {"why": why[name]}),
+                }
+            )
+    starts = [facts["start_s"] for facts in large_runs]
+    for name in PEERS:
+        theirs = runs.get((name, 1, False), [])
+        peer_start = median(facts["start_s"] for facts in theirs) if theirs else None
+        results.append(
+            {
+                "name": "loader start",
+                "case": "10^12 tokens",
+                "unit": "s",
+                "ours": median(starts),
+                "peer": f"{name}=={theirs[0]['version']}" if theirs else name,
+                "theirs": peer_start,
+                "ratio": None if peer_start is None else peer_start / median(starts),
+                "spread": (max(starts) - min(starts)) / median(starts),
+                "peak_mib": max(facts["peak_mib"] for facts in large_runs),
+                **({} if theirs else {"why": why[name]}),
+            }
+        )
+    return results
+
+
+def run(name: str, python: str, folder: Path, num_rows: int, threads: int) -> tuple[dict[str, Any], str]:
+    """The facts that one reader printed, or why it could not run."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    if not Path(python).exists():
+        return {}, f"no interpreter {python}: see --peers"
+    command = [python, str(HERE / "loader_readers.py"), name, str(folder), str(num_rows), str(threads)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        if name == "corpusmill":
+            raise RuntimeError(done.stderr)
+        return {}, done.stderr.strip().splitlines()[-1]
+    facts: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return facts, ""
+
+
+def write_small(folder: Path, num_tokens: int) -> None:
+    """The same tokens as our shard with Megatron index and as a litdata chunk; OLMo-core reads our .bin as it is."""
+    tokens = np.random.default_rng(0).integers(1, 50_000, num_tokens, dtype=np.uint16)
+    tokens[DOCUMENT - 1 :: DOCUMENT] = 0
+    path = folder / "tokens/web/all/00000.bin"
+    path.parent.mkdir(parents=True)
+    tokens.tofile(path)
+    num_documents = num_tokens // DOCUMENT
+    lengths = np.full(num_documents, DOCUMENT, dtype=np.int32)
+    with path.with_suffix(".idx").open("wb") as file:
+        file.write(b"MMIDIDX\0\0" + np.uint64(1).tobytes() + b"\x08")
+        file.write(np.array([num_documents, num_documents + 1], dtype=np.uint64).tobytes() + lengths.tobytes())
+        file.write((np.arange(num_documents, dtype=np.int64) * DOCUMENT * 2).tobytes())
+        file.write(np.arange(num_documents + 1, dtype=np.int64).tobytes())
+    write_manifest(folder, [("web", 0, num_tokens)])
+    tokens_wanted = num_tokens // LENGTH * LENGTH
+    make_plan(read_manifest(folder), Mixture(tokens=tokens_wanted, sequence_length=LENGTH)).save(
+        folder / "plans/main.json"
+    )
+    chunk = folder / "litdata"
+    chunk.mkdir()
+    with (chunk / "chunk-0-0.bin").open("wb") as file:
+        file.write(np.array([1, 12, 12 + 2 * num_tokens], dtype=np.uint32).tobytes() + tokens.tobytes())
+    config = {"chunk_bytes": 64 << 20, "chunk_size": None, "compression": None, "encryption": None}
+    config |= {"data_format": ["no_header_numpy:5"], "item_loader": "TokensLoader"}
+    config |= {"data_spec": '[1, {"type": null, "context": null, "children_spec": []}]'}
+    entry = {"chunk_bytes": 12 + 2 * num_tokens, "chunk_size": 1, "dim": num_tokens, "filename": "chunk-0-0.bin"}
+    (chunk / "index.json").write_text(json.dumps({"chunks": [entry], "config": config, "updated_at": "0"}))
+
+
+def write_large(folder: Path) -> None:
+    """A plan of 10^12 tokens: 200 sources of ten sparse files, weights from a skewed draw."""
+    files = [(f"s{source:03d}", file, 500_000_000) for source in range(200) for file in range(10)]
+    for source, file, num_tokens in files:
+        path = folder / f"tokens/{source}/all/{file:05d}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as handle:
+            handle.truncate(2 * num_tokens)
+    write_manifest(folder, files)
+    weights = {f"s{i:03d}": round(float(w), 6) for i, w in enumerate(np.random.default_rng(0).dirichlet(np.ones(200)))}
+    mixture = Mixture(tokens=10**12, sequence_length=LENGTH, weights=weights)
+    make_plan(read_manifest(folder), mixture).save(folder / "plans/main.json")
+
+
+def write_manifest(folder: Path, files: list[tuple[str, int, int]]) -> None:
+    shards = [
+        {
+            "source": source,
+            "bucket": "all",
+            "split": "train",
+            "path": f"tokens/{source}/all/{file:05d}",
+            "num_tokens": num_tokens,
+            "num_documents": num_tokens // DOCUMENT,
+            "num_bytes": 4 * num_tokens,
+            "checksum": f"{source}-{file}",
+        }
+        for source, file, num_tokens in files
+    ]
+    tokenizer = {"hash": "benchmark", "kind": "none", "vocab_size": 50_000, "end_of_document": 0, "path": ""}
+    body = {"format": 1, "seed": 0, "dtype": "uint16", "tokenizer": tokenizer, "shards": shards}
+    (folder / MANIFEST).write_text(json.dumps(body))
+
+
+def drop_from_cache(folder: Path) -> None:
+    """Puts the token files of a folder out of the page cache."""
+    for path in folder.rglob("*.bin"):
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fdatasync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    assert importlib.util.find_spec("torch"), "the benchmark needs torch: pip install 'corpusmill[proxy]'"
+    main()
