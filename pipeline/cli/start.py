@@ -90,11 +90,20 @@ def choose_ratios(recipe: Any, run: Path, bars: Bars) -> dict[str, Any]:
     once = train_swarm(
         run, settings.training() | {"name": "chosen"}, [SwarmMixture("chosen", chosen)], bars, "chosen mixture (tokens)"
     )
+    rows = pq.read_table(ledger).to_pylist()
     measured = {"chosen": target_loss(pq.read_table(once).to_pylist()[0], choice.target)}
-    for row in pq.read_table(ledger).to_pylist():
-        if row["run"] in ("natural", "uniform"):
-            measured[row["run"]] = target_loss(row, choice.target)
-    return {"choice": choice.as_json(), "measured": measured, "swarm": swarm_summary(pq.read_table(ledger).to_pylist())}
+    measured |= {name: mean_loss(rows, name, choice.target) for name in ("natural", "uniform")}
+    return {"choice": choice.as_json(), "measured": measured, "swarm": swarm_summary(rows)}
+
+
+def mean_loss(rows: list[dict[str, Any]], name: str, target: dict[str, float]) -> float | None:
+    """The target's loss under the natural mixture (mean of its seeds) or the uniform one; None if none was trained.
+
+    Where no cap binds, UniMax is the uniform mixture and stands for it in the swarm.
+    """
+    names = {"natural": "natural-", "uniform": "uniform" if any(r["run"] == "uniform" for r in rows) else "unimax"}
+    losses = [target_loss(row, target) for row in rows if row["run"].startswith(names[name])]
+    return sum(losses) / len(losses) if losses else None
 
 
 def target_loss(row: dict[str, Any], target: dict[str, float]) -> float:

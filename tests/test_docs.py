@@ -1,0 +1,63 @@
+"""Documentation that is run: every command of the README and the walkthrough, and every command is in them."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from corpusmill.pipeline.cli import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = ("README.md", "docs/walkthrough.md")
+ELSEWHERE = {"build", "sweep", "train-tokenizer", "warmup"}
+"""Commands that other tests run; the pages name them, or the commands that call them."""
+
+
+def commands(page: str) -> list[str]:
+    """Lines of the page's shell blocks that call corpusmill."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.S)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("corpusmill ")]
+
+
+def test_every_command_is_in_the_docs() -> None:
+    shown = {shlex.split(line)[1] for page in PAGES for line in commands(page)}
+    assert shown | ELSEWHERE == set(cli.commands)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the quickstart was run, quick."""
+    folder = tmp_path_factory.mktemp("docs")
+    run_line("corpusmill quickstart --run runs/quickstart --quick", folder)
+    return folder
+
+
+def run_line(line: str, folder: Path) -> str:
+    code = "import sys; from corpusmill.pipeline.cli import main; main()"
+    command = [sys.executable, "-c", code, *shlex.split(line)[1:]]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_runs(page: str, place: Path, tmp_path: Path) -> None:
+    for line in dict.fromkeys(commands(page)):
+        if line.startswith("corpusmill quickstart"):
+            continue
+        folder = place
+        if line.startswith("corpusmill init"):
+            line = line.replace("my-corpus", str(tmp_path / "my-corpus"))
+        if line.startswith("corpusmill check"):
+            folder, line = tmp_path / "my-corpus", "corpusmill check recipe.yaml"
+        run_line(line, folder)
+
+
+def test_the_readme_is_short_enough_and_its_files_exist() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 180
+    for name in re.findall(r"`((?:pipeline|stages|mixtures|docs)/[\w/]+\.(?:py|md|yaml))`", text):
+        assert (ROOT / name).exists(), name
