@@ -1,10 +1,10 @@
 """Speed of reading training rows from token files, beside megatron-core, litdata and OLMo-core.
 
-    python benchmarks/loader.py [--quick] [--json] [--input RUN_FOLDER] [--peers .venv-loader/bin/python]
+    python benchmarks/loader.py [--quick] [--json] [--input RUN_FOLDER]
 
 Every reader gets the same tokens in its own layout and gives shuffled rows of 2,048 in batches of 32, as contiguous
 int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in an environment that
-has them), alternately, with the files in the page cache and with the files put out of it, on one thread and on two.
+has them, .venv-loader, made at the first run), alternately, with the files in the page cache and with the files put out of it, on one thread and on two.
 litdata takes one thread only: its dataset is an iterator. mosaicml-streaming is left out: its releases ask for
 transformers < 5 and two dozen packages of clouds; no environment beside the others could be made.
 
@@ -32,6 +32,8 @@ from corpusmill.mixtures.sources import MANIFEST, read_manifest
 LENGTH, BATCH, DOCUMENT = 2048, 32, 1000
 HERE = Path(__file__).parent
 PEERS = ("megatron-core", "litdata", "olmo-core")
+ENVIRONMENT = HERE.parent / ".venv-loader"
+PACKAGES = ("megatron-core==0.16.1", "litdata==0.2.76", "ai2-olmo-core==3.0.0", "grain==0.2.18", "pyarrow", "pydantic")
 
 
 def main() -> None:
@@ -39,7 +41,6 @@ def main() -> None:
     parser.add_argument("--input", type=Path, help="a run folder with one shard of one source; default: made here")
     parser.add_argument("--quick", action="store_true", help="32 million tokens and 3 repetitions")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--peers", default=str(HERE.parent / ".venv-loader/bin/python"), help="their interpreter")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="loader-benchmark-") as scratch:
         folder = options.input or Path(scratch) / "small"
@@ -49,7 +50,11 @@ def main() -> None:
         num_rows = min(num_tokens // LENGTH // BATCH * BATCH - BATCH, 12_000)
         large = Path(scratch) / "large"
         write_large(large)
-        results = compare(folder, large, num_rows, 3 if options.quick else 5, options.peers)
+        missing = make_peers()
+        cases = [(threads, cold) for threads in (1, 2) for cold in (False, True)]
+        if options.quick:
+            cases.remove((2, True))
+        results = compare(folder, large, num_rows, 3 if options.quick else 5, cases, missing)
     for result in results:
         theirs = "cannot run: " + result["why"] if result["theirs"] is None else f"{result['theirs']:.4g}"
         ratio = "" if result["ratio"] is None else f"  {result['ratio']:.1f}x"
@@ -62,11 +67,32 @@ def main() -> None:
         print(json.dumps({"results": results}))
 
 
-def compare(folder: Path, large: Path, num_rows: int, repetitions: int, peers: str) -> list[dict[str, Any]]:
-    """One result for each peer and case."""
-    cases = [(threads, cold) for threads in (1, 2) for cold in (False, True)]
+def make_peers() -> dict[str, str]:
+    """Makes the environment of the peers; why each cannot run, where it cannot be made."""
+    if (ENVIRONMENT / "made").exists():
+        return {}
+    print(f"making {ENVIRONMENT} ...", file=sys.stderr)
+    pip = [str(ENVIRONMENT / "bin/pip"), "install", "-q", "-c", str(HERE.parent / "constraints.txt"), "torch"]
+    try:
+        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True, capture_output=True)
+        subprocess.run([*pip, *PACKAGES], check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        return dict.fromkeys(PEERS, error.stderr.decode().strip().split("\n")[-1])
+    (ENVIRONMENT / "made").touch()
+    return {}
+
+
+def compare(
+    folder: Path,
+    large: Path,
+    num_rows: int,
+    repetitions: int,
+    cases: list[tuple[int, bool]],
+    missing: dict[str, str],
+) -> list[dict[str, Any]]:
+    """One result for each peer and case (threads, cold). `missing` says which peers cannot run and why."""
     runs: dict[tuple[str, int, bool], list[dict[str, Any]]] = {}
-    why: dict[str, str] = {}
+    why = dict(missing)
     large_runs = []
     for _ in range(repetitions):
         large_runs.append(run("corpusmill", sys.executable, large, BATCH * 2, 1)[0])
@@ -76,7 +102,7 @@ def compare(folder: Path, large: Path, num_rows: int, repetitions: int, peers: s
                     continue
                 if cold:
                     drop_from_cache(folder)
-                python = sys.executable if name == "corpusmill" else peers
+                python = sys.executable if name == "corpusmill" else str(ENVIRONMENT / "bin/python")
                 facts, error = run(name, python, folder, num_rows, threads)
                 if error:
                     why[name] = error
@@ -129,8 +155,6 @@ def compare(folder: Path, large: Path, num_rows: int, repetitions: int, peers: s
 def run(name: str, python: str, folder: Path, num_rows: int, threads: int) -> tuple[dict[str, Any], str]:
     """The facts that one reader printed, or why it could not run."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    if not Path(python).exists():
-        return {}, f"no interpreter {python}: see --peers"
     command = [python, str(HERE / "loader_readers.py"), name, str(folder), str(num_rows), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     if done.returncode:

@@ -40,8 +40,7 @@ def document_of(reader: TokenReader, token: int) -> Document:
     if not 0 <= token < source.num_tokens:
         raise IndexError(f"{source.name}: token {token} of {source.num_tokens}")
     shard = source.shards[file]
-    table = documents_of(reader.run, shard.path)
-    starts = table["token_start"].to_numpy()
+    table, starts = documents_of(reader.run, shard.path)
     inside = token - source.starts[file]
     index = int(np.searchsorted(starts, inside, side="right")) - 1
     row = table.slice(index, 1).to_pylist()[0]
@@ -81,9 +80,12 @@ def ranges_of_ids(source: Source, run: Path, ids: Collection[str]) -> tuple[Ints
 
 
 @lru_cache(maxsize=8)
-def documents_of(run: Path, shard: str) -> pa.Table:
-    """docs.parquet of one shard: id, source, url, token_start, num_tokens; rows in the order of the tokens."""
-    return _read(run, shard, ["id", "source", "url", "token_start", "num_tokens"])
+def documents_of(run: Path, shard: str) -> tuple[pa.RecordBatch, Ints]:
+    """docs.parquet of one shard (id, source, url, token_start, num_tokens; rows in the order of the tokens), and the
+    documents' first tokens [documents]."""
+    table = _read(run, shard, ["id", "source", "url", "token_start", "num_tokens"]).combine_chunks()
+    batch = table.to_batches()[0]
+    return batch, batch["token_start"].to_numpy().astype(np.int64)
 
 
 def _read(run: Path, shard: str, columns: list[str]) -> pa.Table:
