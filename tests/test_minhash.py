@@ -212,11 +212,38 @@ def test_no_two_kept_documents_are_alike_within_a_component() -> None:
             assert len(left & right) / len(left | right) < 0.5
 
 
-@pytest.mark.parametrize("settings_", [{"min_similarity": 0}, {"min_similarity": 1.1}, {"rows": 0}, {"max_probes": 0}])
-def test_settings_are_checked(settings_: dict[str, float]) -> None:
+@pytest.mark.parametrize(
+    "settings_",
+    [
+        {"min_similarity": 0},
+        {"min_similarity": 1.1},
+        {"rows": 0},
+        {"max_probes": 0},
+        {"copies": 0},
+        {"weights": ((3, 1), (2, 1))},
+    ],
+)
+def test_settings_are_checked(settings_: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings_))):
         MinHash(**settings_)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_a_corpus_without_parts() -> None:
     run_without_parts(MinHash())
+
+
+@pytest.mark.parametrize(("copies", "kept"), [(1, "c"), (2, "cb"), (3, "cba"), (4, "cba")])
+def test_copies_of_a_cluster_may_stay(copies: int, kept: str) -> None:
+    text = " ".join(WORDS)
+    batch = documents([text, text + " x", text + " x y"], ids=["a", "b", "c"])
+    decisions, rounds = run_gather(MinHash(copies=copies), [[batch]])
+    lost = {name: ("minhash.near_duplicate", "c") for name in "abc" if name not in kept}
+    assert dropped_ids([[batch]], decisions) == lost
+    assert rounds["verify"].column("minhash_cluster_size").to_pylist() == [3, 3, 3]
+
+
+def test_weights_by_cluster_size() -> None:
+    texts = [" ".join(WORDS)] * 4 + [" ".join(reversed(WORDS))] * 2 + ["alone in the world"]
+    decisions, _ = run_gather(MinHash(weights=((2, 1.5), (4, 3.0))), [[documents(texts)]])
+    weights = decisions[0].filter(decisions[0].column("keep")).column("weight").to_pylist()
+    assert weights == [3.0, 1.5, None]

@@ -15,6 +15,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
+from corpusmill.stages.gather.alarms import TOTALS, Limits, OnAlarm, part_totals, raise_alarms
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
@@ -52,6 +53,9 @@ class Exact(StageSettings):
     keep: Keep = "first"
     by: str | None = None  # the column of keep: highest or lowest
     prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
+    alarm_source_share: float = 0.5
+    alarm_cluster_size: int = 10_000
+    on_alarm: OnAlarm = "warn"
 
     def __post_init__(self) -> None:
         check_policy(self.keep, self.by)
@@ -66,6 +70,8 @@ class Exact(StageSettings):
         return (
             Round("hashes", "parts", text=True),
             Round("groups", "ranges", reads=("hashes",), evidence=True),
+            Round("totals", "parts"),
+            Round("alarms", "whole", reads=("totals", "groups"), evidence=True),
             Round("decide", "parts", reads=("groups",)),
         )
 
@@ -116,6 +122,16 @@ class ExactWorker:
             },
             schema=GROUPS,
         ).sort_by("key")
+
+    def totals(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
+        return part_totals(part)
+
+    def alarms(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Raised before `decide`, so that nothing is dropped where they stop the build."""
+        settings = self.settings
+        limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
+        totals, found = rows_of(rows, "totals", TOTALS), rows_of(rows, "groups", GROUPS)
+        return raise_alarms(settings.name, limits, totals, found, "exact_cluster_size")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "groups", GROUPS)

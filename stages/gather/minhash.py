@@ -6,9 +6,9 @@ candidates, so chains of ever less similar documents go, and so do false positiv
 documents together. Inside it, in keep-policy order, a document goes if and only if its true similarity to one that
 stays reaches `min_similarity`; that one is its winner, and both stand in the evidence.
 
-Rounds: signatures (with `fineweb` 14 rows of 24 bytes per document) -> edges -> components (whole, over documents that
-have a candidate) -> shingles (of those alone; 4 bytes per distinct shingle) -> verify -> decide. Text is read twice,
-never for verification. Signatures take about 100 MB/s per core: benchmarks/dedup.py.
+Rounds: signatures (with `fineweb` 14 rows of 24 bytes per document) -> edges -> pairs -> components (whole, over the
+documents that have a candidate) -> shingles (of those alone; 4 bytes per distinct shingle) -> verify -> alarms ->
+decide. Text is read twice, never for verification. Signatures take about 100 MB/s per core: benchmarks/dedup.py.
 """
 
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
+from corpusmill.stages.gather.alarms import TOTALS, Limits, OnAlarm, part_totals, raise_alarms
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
@@ -51,7 +52,7 @@ PRESETS = {
 }
 
 SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64(), name=pa.uint64())
-EDGES = schema_of(key=pa.uint64(), name=pa.uint64(), other=pa.uint64(), other_name=pa.uint64())
+EDGES = schema_of(key=pa.uint64(), row=pa.uint64(), name=pa.uint64(), other=pa.uint64(), other_name=pa.uint64())
 COMPONENTS = schema_of(key=pa.uint64(), component=pa.uint64(), minhash_num_candidates=pa.int64())
 SHINGLES = pa.unify_schemas(
     [
@@ -72,6 +73,7 @@ VERIFIED = schema_of(
     group=pa.uint64(),
     minhash_num_candidates=pa.int64(),
     minhash_cluster_size=pa.int64(),
+    weight=pa.float32(),
 )
 
 
@@ -95,6 +97,11 @@ class MinHash(StageSettings):
     keep: Keep = "longest"
     by: str | None = None  # the column of keep: highest or lowest
     prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
+    copies: int = 1  # how many of a cluster stay
+    weights: tuple[tuple[int, float], ...] = ()  # (cluster size, weight of what stays from that size on), ascending
+    alarm_source_share: float = 0.5
+    alarm_cluster_size: int = 10_000
+    on_alarm: OnAlarm = "warn"
 
     def __post_init__(self) -> None:
         check_policy(self.keep, self.by)
@@ -104,8 +111,11 @@ class MinHash(StageSettings):
         for name, value in (("bands", scheme.bands), ("rows", scheme.rows), ("size", scheme.size)):
             if value < 1:
                 raise ValueError(f"{name}: {value} is less than 1.")
-        if self.max_probes < 1:
-            raise ValueError(f"max_probes: {self.max_probes} is less than 1.")
+        for name, value in (("max_probes", self.max_probes), ("copies", self.copies)):
+            if value < 1:
+                raise ValueError(f"{name}: {value} is less than 1.")
+        if list(self.weights) != sorted(self.weights) or any(weight <= 0 for _, weight in self.weights):
+            raise ValueError(f"weights: {self.weights} are not (cluster size, weight above 0) in ascending order.")
 
     def scheme(self) -> Scheme:
         """The preset with what was set beside it."""
@@ -131,9 +141,12 @@ class MinHash(StageSettings):
         return (
             Round("signatures", "parts", text=True),
             Round("edges", "ranges", reads=("signatures",)),
-            Round("components", "whole", reads=("edges",)),
+            Round("pairs", "ranges", reads=("edges",)),
+            Round("components", "whole", reads=("pairs",)),
             Round("shingles", "parts", reads=("components",), text=True),
             Round("verify", "ranges", reads=("shingles",), evidence=True),
+            Round("totals", "parts"),
+            Round("alarms", "whole", reads=("totals", "verify"), evidence=True),
             Round("decide", "parts", reads=("verify",)),
         )
 
@@ -179,9 +192,9 @@ class MinHashWorker:
             )
 
     def edges(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """Each document of a band to the first of the band by name (hash of the id), each pair once.
+        """Each document of a band to the first of the band by name (hash of the id).
 
-        Which pairs are joined does not matter to the components; each being in one band together does.
+        Which pairs of a band are joined does not matter to the components; that all of it hangs together does.
         """
         bands = rows_of(rows, "signatures", SIGNATURES)
         key, row, name = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row", "name"))
@@ -191,17 +204,23 @@ class MinHashWorker:
         first = np.repeat(order[bounds[:-1]], sizes)
         joined = row[first] != row[order]
         centre, other = first[joined], order[joined]
-        by_pair = np.lexsort((row[other], row[centre]))
-        once = by_pair[group_bounds(row[centre][by_pair], row[other][by_pair])[:-1]]
-        centre, other = centre[once], other[once]
-        table = {"key": row[centre], "name": name[centre], "other": row[other], "other_name": name[other]}
-        return pa.table(table, schema=EDGES)
+        pair = self.hashing.mix_all(row[centre]) ^ row[other]
+        table = {"row": row[centre], "name": name[centre], "other": row[other], "other_name": name[other]}
+        return pa.table({"key": self.hashing.mix_all(pair), **table}, schema=EDGES)
+
+    def pairs(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Each pair once: most are joined by several bands."""
+        edges = rows_of(rows, "edges", EDGES)
+        row, other = (integers(one_chunk(edges, column), np.uint64) for column in ("row", "other"))
+        by_pair = np.lexsort((other, row))
+        once = take_rows(edges, by_pair[group_bounds(row[by_pair], other[by_pair])[:-1]])
+        return once.set_column(0, "key", once.column("row")).sort_by("key")
 
     def components(self, rows: dict[str, pa.Table]) -> pa.Table:
         """Every document with a candidate: its component, named by the least name in it."""
-        edges = rows_of(rows, "edges", EDGES)
+        edges = rows_of(rows, "pairs", EDGES)
         left, right, left_name, right_name = (
-            integers(one_chunk(edges, column), np.uint64) for column in ("key", "other", "name", "other_name")
+            integers(one_chunk(edges, column), np.uint64) for column in ("row", "other", "name", "other_name")
         )
         nodes, at = np.unique(np.concatenate([left, right]), return_index=True)
         names = np.concatenate([left_name, right_name])[at]
@@ -260,8 +279,10 @@ class MinHashWorker:
             settings.min_similarity,
             settings.max_probes,
         )
+        head = np.where(winners < 0, np.arange(len(winners)), winners)
+        sizes = np.bincount(head, minlength=len(winners))[head].astype(np.int64)
+        winners = spare_copies(winners, head, order, settings.copies)
         stays = winners < 0
-        head = np.where(stays, np.arange(len(winners)), winners)
         row, ids = one_chunk(candidates, "row"), one_chunk(candidates, "id")
         found = {
             "key": row,
@@ -274,9 +295,27 @@ class MinHashWorker:
             "limited": limited,
             "group": component,
             "minhash_num_candidates": one_chunk(candidates, "minhash_num_candidates"),
-            "minhash_cluster_size": np.bincount(head, minlength=len(winners))[head].astype(np.int64),
+            "minhash_cluster_size": sizes,
+            "weight": self._weights(sizes, stays),
         }
         return pa.table(found, schema=VERIFIED).sort_by("key")
+
+    def totals(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
+        return part_totals(part)
+
+    def alarms(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Raised before `decide`, so that nothing is dropped where they stop the build."""
+        settings = self.settings
+        limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
+        totals, found = rows_of(rows, "totals", TOTALS), rows_of(rows, "verify", VERIFIED)
+        return raise_alarms(settings.name, limits, totals, found, "minhash_cluster_size")
+
+    def _weights(self, sizes: npt.NDArray[np.int64], stays: npt.NDArray[np.bool_]) -> Column:
+        """The repetition weight of what stays of a cluster; null is 1."""
+        steps = self.settings.weights
+        at = np.searchsorted([size for size, _ in steps], sizes, side="right")
+        weights = np.array([1.0, *(weight for _, weight in steps)], dtype=np.float32)[at]
+        return pa.array(weights, mask=(at == 0) | ~stays)
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "verify", VERIFIED)
@@ -289,6 +328,21 @@ class MinHashWorker:
             threshold=self.settings.min_similarity,
             columns={"minhash_num_candidates": 1, "minhash_cluster_size": 1},
         )
+
+
+def spare_copies(
+    winners: npt.NDArray[np.int64], head: npt.NDArray[np.int64], order: npt.NDArray[np.int64], copies: int
+) -> npt.NDArray[np.int64]:
+    """`winners`, with -1 for the best `copies` - 1 documents dropped for each head; `order` has the better first."""
+    if copies == 1:
+        return winners
+    lost = order[winners[order] >= 0]
+    by_head = lost[np.argsort(head[lost], kind="stable")]
+    bounds = group_bounds(head[by_head].astype(np.uint64))
+    rank = np.arange(len(by_head)) - np.repeat(bounds[:-1], np.diff(bounds))
+    spared = winners.copy()
+    spared[by_head[rank < copies - 1]] = -1
+    return spared
 
 
 def list_buffers(lists: Column) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
