@@ -3,7 +3,7 @@
 A changed threshold repeats this phase and what follows, and nothing before it.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,7 @@ class DecidePhase:
         reached = take_rows(table, rows)
         sizes = integers(one_chunk(reached, "num_bytes"))
         books = Books(documents_in=len(rows), bytes_in=int(sizes.sum()))
+        books.notes["rules"] = [asdict(rule) for rule in rules]  # for the report, which knows no stage
         first = np.full(len(rows), -1, dtype=np.int32)
         columns: dict[str, Any] = {}
         if rules:
