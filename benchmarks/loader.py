@@ -3,9 +3,9 @@
     python benchmarks/loader.py [--quick] [--json] [--input RUN_FOLDER]
 
 Every reader gets the same tokens in its own layout and gives shuffled rows of 2,048 in batches of 32, as contiguous
-int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in an environment that
-has them, .venv-loader, made at the first run), alternately, with the files in the page cache and with the files put out of it, on one thread and on two.
-litdata takes one thread only: its dataset is an iterator. mosaicml-streaming is left out: its releases ask for
+int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in .venv-loader, made
+at the first run), alternately, with the files in the page cache and with the files put out of it, on one thread and on
+two. litdata takes one thread only: its dataset is an iterator. mosaicml-streaming is left out: its releases ask for
 transformers < 5 and two dozen packages of clouds; no environment beside the others could be made.
 
 `loader start` is the time from imports done to the first batch on a plan of 10^12 tokens (2 TB of sparse files, 2,000

@@ -86,12 +86,16 @@ class Mixture:
         return self.phases or (Phase(name="all", share=1.0, weights=self.weights),)
 
 
-def make_plan(manifest: TokenManifest, mixture: Mixture) -> Plan:
-    """The plan of a mixture over the token shards of a run. Raises RequestError where it is impossible."""
+def make_plan(manifest: TokenManifest, mixture: Mixture, packed: Mapping[str, tuple[int, str]] | None = None) -> Plan:
+    """The plan of a mixture over the token shards of a run. Raises RequestError where it is impossible.
+
+    `packed` gives rows and fingerprint of the packings of sources that were packed beforehand (`importance.py`).
+    """
     num_rows = mixture.tokens // mixture.sequence_length
     if num_rows == 0:
         raise RequestError(f"tokens: {mixture.tokens} is less than one sequence of {mixture.sequence_length}.")
     rows = {name: rows_of(source, manifest.run, mixture) for name, source in manifest.sources.items()}
+    rows |= packed or {}
     mixture = with_curriculum(mixture, manifest.sources)
     wish = Wish.of(mixture, manifest.sources, {name: count for name, (count, _) in rows.items()})
     names = sorted(wish.names)

@@ -162,7 +162,7 @@ def mixtures(draw: st.DrawFn) -> Mixture:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(mixtures(), st.lists(st.integers(5, 900), min_size=5, max_size=5))
 def test_any_plan_keeps_phases_caps_and_ratios(mixture: Mixture, sizes: list[int]) -> None:
     shards = manifest(**dict(zip("abcde", sizes, strict=True)))

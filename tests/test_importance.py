@@ -1,0 +1,120 @@
+"""Importance weights by a hand count, draws that follow them, copies that add up, and a selection as a plan."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_shards import write_manifest, write_shards
+
+from corpusmill.mixtures.importance import copies, log_importance, resample, select_documents
+from corpusmill.mixtures.loader import PlanLoader
+from corpusmill.mixtures.mixture import Mixture, make_plan
+from corpusmill.mixtures.permutation import mix
+from corpusmill.mixtures.sources import TokenManifest, read_manifest
+from corpusmill.pipeline.errors import RequestError
+
+
+def write_documents(run: Path, sources: dict[str, list[list[int]]]) -> TokenManifest:
+    """One shard for each source, from documents given as token ids."""
+    entries = []
+    for name, documents in sources.items():
+        path = f"tokens/{name}/all/00000"
+        (run / path).parent.mkdir(parents=True, exist_ok=True)
+        tokens = np.array([token for document in documents for token in document], dtype=np.uint16)
+        tokens.tofile(run / f"{path}.bin")
+        lengths = [len(document) for document in documents]
+        starts = [sum(lengths[:i]) for i in range(len(lengths))]
+        table = {"id": [f"{name}#{i}" for i in range(len(lengths))], "source": [name] * len(lengths)}
+        table |= {"url": pa.nulls(len(lengths), pa.string()), "token_start": starts, "num_tokens": lengths}  # type: ignore[dict-item]  # columns of several types
+        pq.write_table(pa.table(table), run / f"{path}.docs.parquet")
+        entry = {"source": name, "bucket": "all", "split": "train", "path": path, "num_tokens": len(tokens)}
+        entries.append(entry | {"num_documents": len(lengths), "num_bytes": len(tokens), "checksum": name})
+    write_manifest(run, entries)
+    return read_manifest(run)
+
+
+def test_log_importance_by_hand(tmp_path: Path) -> None:
+    # Source: [1 1], [2]: unigrams 1 1 2 and the bigram (1, 1). Target: [1], [2 2]: unigrams 1 2 2, bigram (2, 2).
+    readers = write_documents(tmp_path, {"web": [[1, 1], [2]], "goal": [[1], [2, 2]]}).open()
+
+    def bucket(value: int) -> int:
+        return int(mix(np.array([value], dtype=np.uint64))[0] % np.uint64(10_000))
+
+    one, two, pair, other = bucket(1), bucket(2), bucket((2 << 32) | 1), bucket((3 << 32) | 2)
+    assert len({one, two, pair, other}) == 4
+    small = 1e-8
+    ratio = {
+        one: math.log((1 / 4 + small) / (2 / 4 + small)),
+        two: math.log((2 / 4 + small) / (1 / 4 + small)),
+        pair: math.log(small / (1 / 4 + small)),
+    }
+    found = log_importance(readers["web"], readers["goal"])
+    assert found == pytest.approx([2 * ratio[one] + ratio[pair], ratio[two]])
+
+
+def test_documents_like_the_target_come_first(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kinds = [rng.integers(1, 300, 60).tolist() if i % 4 else rng.integers(200, 500, 60).tolist() for i in range(400)]
+    goal = [rng.integers(200, 500, 60).tolist() for _ in range(100)]
+    readers = write_documents(tmp_path, {"web": kinds, "goal": goal}).open()
+    chosen = resample(log_importance(readers["web"], readers["goal"]), 100, seed=1)
+    assert (chosen % 4 == 0).mean() > 0.95
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_draws_follow_the_weights() -> None:
+    # Weights 1 : 2 : 5, one drawn of three: shares over seeds.
+    weights = np.log(np.array([1.0, 2.0, 5.0]))
+    counts = Counter(int(resample(weights, 1, seed)[0]) for seed in range(8000))
+    for index, share in enumerate((1 / 8, 2 / 8, 5 / 8)):
+        assert counts[index] / 8000 == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / 8000))
+
+
+def test_more_documents_than_there_are() -> None:
+    with pytest.raises(RequestError, match="3 documents wanted of 2"):
+        resample(np.zeros(2), 3, 0)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(0, 10), st.integers(1, 50)), min_size=1, max_size=40).filter(
+        lambda parts: sum(weight for weight, _ in parts) > 0.01
+    ),
+    st.integers(1, 3000),
+)
+def test_copies_are_their_shares_rounded(parts: list[tuple[float, int]], num_tokens: int) -> None:
+    weights, lengths = (np.array(column) for column in zip(*parts, strict=True))
+    times = copies(weights, lengths, num_tokens)
+    expected = weights * num_tokens / (weights * lengths).sum()
+    assert (np.abs(times - expected) <= 1 + 1e-9).all()
+    assert abs(times.sum() - expected.sum()) <= 0.5 + 1e-6
+    assert (times[weights == 0] == 0).all()
+
+
+def test_no_weight_at_all() -> None:
+    with pytest.raises(RequestError, match="one above it"):
+        copies(np.zeros(3), np.ones(3, dtype=np.int64), 10)
+
+
+def test_a_selection_is_a_source_of_a_plan(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"web": [300], "books": [400]}, document_tokens=20)
+    manifest = read_manifest(tmp_path)
+    times = np.array([3, 0, 1] + [0] * 12)
+    packed = {"web": select_documents(manifest.open()["web"], times, 40)}
+    mixture = Mixture(tokens=40 * 4, sequence_length=40, weights={"web": 1, "books": 1}, max_epochs=1)
+    loader = PlanLoader.open(tmp_path, make_plan(manifest, mixture, packed))
+    counts: Counter[str] = Counter()
+    for position in range(len(loader)):
+        for token in range(0, 40, 20):  # documents have 20 tokens
+            document = loader.document_at(position, token)
+            if document is not None and document.source == "web":
+                counts[document.id] += 1
+    assert counts == {"web/0#0": 3, "web/0#40": 1}
+    with pytest.raises(RequestError, match="2 weights for 15 documents"):
+        select_documents(manifest.open()["web"], np.array([1, 2]), 40)
