@@ -1,6 +1,7 @@
 """A stack trains as its models would alone: losses, order, divergence; and AdamW against torch's own."""
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +48,12 @@ def trained(training: Training, replicas: list[Replica], data: npt.NDArray[np.in
     return np.array([stack.train_step(batch).double().numpy() for batch in data])
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-12), ("float32", 1e-6)])
-def test_stacked_equals_alone(dtype: str, tolerance: float) -> None:
-    training, data = replace(TRAINING, dtype=dtype), rows()
+@pytest.mark.parametrize(
+    ("dtype", "optimizer", "tolerance"),
+    [("float64", "adamw", 1e-12), ("float32", "adamw", 1e-6), ("float64", "muon", 1e-12)],
+)
+def test_stacked_equals_alone(dtype: str, optimizer: Literal["adamw", "muon"], tolerance: float) -> None:
+    training, data = replace(TRAINING, dtype=dtype, optimizer=optimizer), rows()
     together = trained(training, REPLICAS, data)
     for number, replica in enumerate(REPLICAS):
         alone = trained(training, [replica], data[:, number : number + 1])
@@ -143,3 +147,14 @@ def test_state_continues_bit_for_bit() -> None:
     second.load_state(state, 20)
     losses = np.array([second.train_step(batch).numpy() for batch in data[20:]])
     np.testing.assert_array_equal(losses, straight[20:])
+
+
+def test_kept_replicas_go_on_as_before() -> None:
+    data = rows()[:30]
+    straight = trained(TRAINING, REPLICAS, data)
+    stack = StackedTraining(TRAINING, REPLICAS)
+    for batch in data[:10]:
+        stack.train_step(batch)
+    stack.keep([5, 2])
+    losses = np.array([stack.train_step(batch[[5, 2]]).numpy() for batch in data[10:]])
+    np.testing.assert_allclose(losses, straight[10:, [5, 2]], rtol=1e-12)

@@ -38,8 +38,9 @@ def token_losses(
     with torch.no_grad():
         for r, n in chunks(states_RND, weight_RVD):
             logits = chunk_logits(states_RND[r, n] * scale, weight_RVD[r], bias_RV[r])
-            picked = logits.gather(-1, targets_RN[r, n, None])[..., 0]
-            losses_RN[r, n] = logits.logsumexp(-1) - picked
+            shifted = logits.sub_(logits.amax(-1, keepdim=True))
+            picked = shifted.gather(-1, targets_RN[r, n, None])[..., 0]
+            losses_RN[r, n] = shifted.exp_().sum(-1).log_().sub_(picked)
     return losses_RN
 
 

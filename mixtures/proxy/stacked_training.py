@@ -1,17 +1,18 @@
-"""Trains R models at once: one step reads each replica's own batch and moves each by its own AdamW.
+"""Trains R models at once: one step reads each replica's own batch and moves each by its own optimizer.
 
 Nothing crosses replicas: matrix products are batched over R, norms, clipping, learning rate, weight decay and schedule
-are vectors [R]. So a replica's losses are those of training it alone, permuting replicas permutes results, and one that
-diverges touches no other. R = 1 is the ordinary trainer.
+are vectors [R]. So a replica's losses are those of training it alone (on the CPU with one thread bit for bit: every sum
+is taken in an order that does not depend on R), permuting replicas permutes results, and one that diverges touches no
+other. R = 1 is the ordinary trainer. The gradient of each replica is clipped by its own norm.
 
-AdamW (Loshchilov and Hutter 2019) with decoupled decay; the gradient of each replica is clipped by its own norm. Cost
-of the optimizer: 28 bytes of memory traffic a parameter and step where the update is fused.
+On CUDA a step can be captured once and replayed as a graph: small proxies are bound by the launching of their kernels.
 
 Shapes: R replicas, B sequences, T tokens, N = B T.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +20,13 @@ import numpy.typing as npt
 from corpusmill.mixtures.proxy import transformer
 from corpusmill.mixtures.proxy.cross_entropy import cross_entropy
 from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
+from corpusmill.mixtures.proxy.optimizers import Knobs, adamw_update, muon_update
 from corpusmill.mixtures.proxy.optional import torch
 from corpusmill.mixtures.proxy.transformer import Parameters, Shape
 
 Tensor = torch.Tensor
+
+WARM_UP_STEPS = 3  # before a capture, so that every library has chosen its kernels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +48,7 @@ class Training:
     num_steps: int
     sequence_length: int
     num_sequences: int  # a batch, of one model
+    optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices
     beta1: float = 0.9
     beta2: float = 0.95
     epsilon: float = 1e-8
@@ -51,6 +56,7 @@ class Training:
     device: str = "cpu"
     dtype: str = "float32"  # of master weights and moments
     autocast: bool = False  # matrix products in bfloat16
+    cuda_graph: bool = False  # capture a step once, replay it
 
     @property
     def tokens_per_step(self) -> int:
@@ -68,22 +74,48 @@ class StackedTraining:
         drawn = transformer.initial_parameters(training.shape, [replica.seed for replica in replicas], dtype)
         self.parameters: Parameters = {name: value.to(training.device) for name, value in drawn.items()}
         self.first_moments = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
-        self.second_moments = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+        second = [name for name in self.parameters if not self._is_muons(name)]
+        self.second_moments = {name: torch.zeros_like(self.parameters[name]) for name in second}
+        self._captured: _CapturedStep | None = None
 
     def start_at_unigram(self, counts_RV: npt.NDArray[np.int64]) -> None:
         """Start each head's bias at the log frequencies of tokens, [R, V] counts, one added to each."""
         smoothed = counts_RV.astype(np.float64) + 1.0
         log_shares = np.log(smoothed / smoothed.sum(axis=1, keepdims=True))
-        self.parameters["bias"] = torch.from_numpy(log_shares).to(self.parameters["bias"])
+        self.parameters["bias"].copy_(torch.from_numpy(log_shares))
 
     def train_step(self, rows_RBT: npt.NDArray[np.integer] | Tensor) -> Tensor:
         """One step on rows [R, B, T + 1]; each replica's mean loss [R] in nats a token, before the step."""
-        rows = torch.as_tensor(np.asarray(rows_RBT, dtype=np.int64)) if not isinstance(rows_RBT, Tensor) else rows_RBT
-        leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
-        losses_R = self.losses(leaves, rows.to(self.training.device))
-        gradients = torch.autograd.grad(losses_R.sum(), list(leaves.values()))
-        self._adamw(dict(zip(leaves, gradients, strict=True)))
+        rows = rows_RBT if isinstance(rows_RBT, Tensor) else torch.from_numpy(np.asarray(rows_RBT, dtype=np.int64))
+        rows, knobs = rows.to(self.training.device), self._knobs()
+        if self.training.cuda_graph:
+            if self._captured is None:
+                self._captured = _CapturedStep(self, rows, knobs)
+            losses_R = self._captured.replay(rows, knobs)
+        else:
+            losses_R = self.move(rows, knobs)
         self.step += 1
+        return losses_R
+
+    def move(self, rows_RBT: Tensor, knobs: Knobs) -> Tensor:
+        """The work of a step: losses [R], gradients, and the optimizer's move, all in place."""
+        leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
+        losses_R = self.losses(leaves, rows_RBT)
+        found = torch.autograd.grad(losses_R.sum(), list(leaves.values()))
+        gradients = dict(zip(leaves, found, strict=True))
+        clip_R = self._clip_factors(gradients)
+        for name, value in self.parameters.items():
+            gradient = gradients[name].mul_(like(clip_R, value))
+            if self._is_muons(name):
+                update = muon_update(gradient, self.first_moments[name])
+            else:
+                training, moments = self.training, (self.first_moments[name], self.second_moments[name])
+                betas = {"beta1": training.beta1, "beta2": training.beta2, "epsilon": training.epsilon}
+                update = adamw_update(gradient, *moments, knobs, **betas)
+            if transformer.decays(name):
+                value.mul_(1 - like(knobs.decay_R, value))
+            scale = transformer.learning_rate_scale(self.training.shape, name)
+            value.sub_(update.mul_(like(knobs.rate_R * scale, value)))
         return losses_R.detach()
 
     def losses(self, parameters: Parameters, rows_RBT: Tensor) -> Tensor:
@@ -101,24 +133,14 @@ class StackedTraining:
         scale = transformer.logit_scale(shape)
         return cross_entropy(states, weight, parameters["bias"], targets, weights_RN, scale=scale)
 
-    def _adamw(self, gradients: Parameters) -> None:
+    def _knobs(self) -> Knobs:
+        """Learning rates of the step about to be done."""
         training = self.training
-        beta1, beta2 = training.beta1, training.beta2
         factors = [replica.schedule.factor(self.step, training.num_steps) for replica in self.replicas]
         rates = [replica.learning_rate * factor for replica, factor in zip(self.replicas, factors, strict=True)]
-        rate_R = self._vector(rates)
-        decay_R = self._vector([rate * r.weight_decay for rate, r in zip(rates, self.replicas, strict=True)])
-        clip_R = self._clip_factors(gradients)
-        correct1, correct2 = 1 - beta1 ** (self.step + 1), 1 - beta2 ** (self.step + 1)
-        for name, value in self.parameters.items():
-            gradient = gradients[name].mul_(like(clip_R, value))
-            first = self.first_moments[name].lerp_(gradient, 1 - beta1)
-            second = self.second_moments[name].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
-            scale = transformer.learning_rate_scale(training.shape, name)
-            if transformer.decays(name):
-                value.mul_(1 - like(decay_R, value))
-            update = first / (second / correct2).sqrt_().add_(training.epsilon)
-            value.sub_(update.mul_(like(rate_R * (scale / correct1), value)))
+        decays = [rate * replica.weight_decay for rate, replica in zip(rates, self.replicas, strict=True)]
+        corrections = [1 / (1 - beta ** (self.step + 1)) for beta in (training.beta1, training.beta2)]
+        return Knobs(*(self._tensor(values) for values in (rates, decays, *corrections)))
 
     def _clip_factors(self, gradients: Parameters) -> Tensor:
         """[R]: what scales each replica's gradient to at most its clip.
@@ -127,9 +149,16 @@ class StackedTraining:
         """
         square_R = sum(torch.linalg.vecdot(flat, flat) for flat in (each.flatten(1) for each in gradients.values()))
         norm_R = torch.sqrt(torch.as_tensor(square_R)) + 1e-12
-        return (self._vector([replica.clip for replica in self.replicas]) / norm_R).clamp_(max=1.0)
+        if self._clip_R is None:
+            self._clip_R = self._tensor([replica.clip for replica in self.replicas])
+        return (self._clip_R / norm_R).clamp_(max=1.0)
 
-    def _vector(self, values: Sequence[float]) -> Tensor:
+    _clip_R: Tensor | None = None
+
+    def _is_muons(self, name: str) -> bool:
+        return self.training.optimizer == "muon" and name in transformer.MATRICES
+
+    def _tensor(self, values: Sequence[float] | float) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).to(self.parameters["bias"])
 
     def state(self) -> Parameters:
@@ -141,6 +170,39 @@ class StackedTraining:
         self.step = step
         for key, value in self.state().items():
             value.copy_(state[key])
+
+    def keep(self, replicas: Sequence[int]) -> None:
+        """Go on with these replicas alone, in this order (successive halving)."""
+        index = torch.tensor(replicas, device=self.training.device)
+        for group in (self.parameters, self.first_moments, self.second_moments):
+            for name, value in group.items():
+                group[name] = value.index_select(0, index)
+        self.replicas = [self.replicas[replica] for replica in replicas]
+        self._captured, self._clip_R = None, None
+
+
+class _CapturedStep:
+    """A step as a CUDA graph: rows and knobs are copied to where the graph reads them, then it is replayed."""
+
+    def __init__(self, stack: StackedTraining, rows: Tensor, knobs: Knobs) -> None:
+        self.rows, self.knobs = rows.clone(), knobs
+        before = {name: value.clone() for name, value in stack.state().items()}
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                stack.move(self.rows, self.knobs)
+        torch.cuda.current_stream().wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.losses_R = stack.move(self.rows, self.knobs)
+        stack.load_state(before, stack.step)  # the warm-up moved the weights
+
+    def replay(self, rows: Tensor, knobs: Knobs) -> Tensor:
+        self.rows.copy_(rows)
+        self.knobs.copy_(knobs)
+        self.graph.replay()
+        return self.losses_R.clone()
 
 
 def like(vector_R: Tensor, value: Tensor) -> Tensor:

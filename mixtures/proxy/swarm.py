@@ -50,6 +50,15 @@ Progress = Callable[[int, int], None]
 UNIGRAM_TOKENS = 1 << 20  # of a run's first tokens, counted for the head's bias
 ROWS_BYTES = 1 << 26  # token rows held in memory at a time
 CURVE_POINTS = 50
+NUMERIC_MODULES = (
+    "transformer",
+    "rms_norm",
+    "cross_entropy",
+    "optimizer_schedule",
+    "optimizers",
+    "stacked_training",
+    "evaluate",
+)
 
 
 class Rows(Protocol):
@@ -166,7 +175,7 @@ def swarm_runs(manifest: TokenManifest, settings: SwarmSettings, mixtures: Seque
             "training": [settings.size, settings.num_steps, length, settings.tokens_per_step, settings.held_out_tokens],
             "held_out": {name: source.fingerprint for name, source in manifest.held_out.items()},
             "device": device_of(settings).split(":")[0],
-            "code": code_hash("corpusmill.mixtures.proxy.swarm"),
+            "code": code_hash(*(f"corpusmill.mixtures.proxy.{module}" for module in NUMERIC_MODULES)),
             "versions": versions(["torch", "numpy"]),
         }
         runs.append(SwarmRun(mixture.name, mixture, replica, plan, hash_json(facts)))

@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.mixtures.proxy.optional import torch
+from corpusmill.mixtures.proxy.rms_norm import rms_norm
 from corpusmill.pipeline.errors import RequestError
 
 Tensor: TypeAlias = torch.Tensor
@@ -195,10 +196,6 @@ def layers(parameters: Parameters) -> Iterator[Parameters]:
 
 
 silu = torch.nn.functional.silu
-
-
-def rms_norm(x: Tensor) -> Tensor:
-    return torch.nn.functional.rms_norm(x, (x.shape[-1],), eps=1e-6)
 
 
 def look_up(embedding_RVD: Tensor, tokens_RN: Tensor) -> Tensor:
