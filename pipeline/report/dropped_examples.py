@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import flags, one_chunk, take
