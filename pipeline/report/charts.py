@@ -20,9 +20,10 @@ def colour_of(name: str, names: Sequence[str]) -> str:
     return f"var(--c{index % NUM_COLOURS})"
 
 
-def legend(names: Sequence[str]) -> str:
+def legend(names: Sequence[str], among: Sequence[str] | None = None) -> str:
+    """The colours of `names`, as they are among all of `among`."""
     items = "".join(
-        f"<span><i class='swatch' style='background:{colour_of(name, names)}'></i>{escape(name)}</span>"
+        f"<span><i class='swatch' style='background:{colour_of(name, among or names)}'></i>{escape(name)}</span>"
         for name in names
     )
     return f"<p class='legend'>{items}</p>"

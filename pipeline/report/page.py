@@ -18,6 +18,7 @@ from corpusmill.pipeline.report.sweep_section import sweep_section
 def render(report: dict[str, Any]) -> str:
     """The page of what `read_report` gives."""
     template = Template(files("corpusmill.pipeline.report").joinpath("report.html").read_text(encoding="utf-8"))
+    by_size = sorted(report["sweeps"].items(), key=lambda item: -len(item[1]["runs"]))
     sections = [
         ("overview", "Sources", _sources(report)),
         ("waterfall", "What was dropped, and by which rule", _waterfall(report)),
@@ -25,7 +26,10 @@ def render(report: dict[str, Any]) -> str:
         ("values", "Measured values and thresholds", _distributions(report)),
         ("dropped", "Examples of what was dropped", _dropped(report["dropped"])),
         ("tokens", "Tokens", _tokens(report["tokens"], list(report["sources"]))),
-        *((f"sweep-{name}", f"Sweep “{name}”", sweep_section(sweep)) for name, sweep in report["sweeps"].items()),
+        *(
+            (f"sweep-{name}", f"Sweep “{name}”", sweep_section(sweep, list(report["sources"])))
+            for name, sweep in by_size
+        ),
         ("phases", "Phases and versions", _phases(report)),
     ]
     shown = [(key, title, body) for key, title, body in sections if body]

@@ -12,11 +12,13 @@ from corpusmill.pipeline.report.charts import Axis, bar, colour_of, dot, legend,
 
 PLOT = (280.0, 230.0)
 NUM_CURVE_POINTS = 40
+MAX_LOSS_ROWS = 20
 
 
-def sweep_section(sweep: dict[str, Any]) -> str:
-    """HTML of one sweep."""
-    runs, sources, fit = sweep["runs"], sweep["sources"], sweep["fit"]
+def sweep_section(sweep: dict[str, Any], sources: list[str]) -> str:
+    """HTML of one sweep. `sources` are the run's, so that each has its colour of the other charts."""
+    sources = [*sources, *(name for name in sweep["sources"] if name not in sources)]
+    runs, fit = sweep["runs"], sweep["fit"]
     ended = [run for run in runs if all(loss is not None for loss in run["bits_per_byte"].values())]
     facts = f"{len(runs)} proxy runs, {len(runs) - len(ended)} of them without a loss"
     if runs and runs[0]["tokens"]:
@@ -28,9 +30,13 @@ def sweep_section(sweep: dict[str, Any]) -> str:
         parts.append(_laws(fit))
         parts.append(_grid("Left-out mixtures: predicted against measured, bits per byte", _residuals(fit)))
         parts.append(_grid("Each domain's loss by the share of its own source", _curves_by_ratio(fit, sources)))
+    else:
+        parts.append(_losses(ended[:MAX_LOSS_ROWS], sweep["domains"]))
     if len(ended) > 1:
         rows = [(run["run"], run["ratios"]) for run in ended]
-        parts.append(f"<h3>Ratios of the runs</h3>{legend(sources)}{stacked_bars(rows, sources, '.2f')}")
+        parts.append(
+            f"<h3>Ratios of the runs</h3>{legend(sweep['sources'], sources)}{stacked_bars(rows, sources, '.2f')}"
+        )
     if sweep["curves"]:
         parts.append(f"<h3>Training, bits per token</h3>{_training(sweep['curves'])}")
     return "".join(parts)
@@ -89,6 +95,16 @@ def _laws(fit: dict[str, Any]) -> str:
     heads = "".join(f"<th>{name}</th>" for name in ("domain", "law", "error on left-out mixtures", "rank correlation"))
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<h3>Laws</h3><div class='wide'>{table}</div>"
+
+
+def _losses(runs: Sequence[Mapping[str, Any]], domains: Sequence[str]) -> str:
+    """The measured losses of a sweep that has no fit."""
+    heads = "".join(f"<th>{escape(name)}</th>" for name in ("bits per byte", *domains))
+    rows = ""
+    for run in runs:
+        cells = [escape(run["run"]), *(f"{run['bits_per_byte'][name]:.4f}" for name in domains)]
+        rows += "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    return f"<div class='wide'><table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
 
 
 def _residuals(fit: dict[str, Any]) -> list[tuple[str, str]]:
