@@ -26,7 +26,7 @@ def export_parquet(run: RunFolder, out: RunFolder) -> Iterator[str]:
             continue
         with (
             fresh(out, name) as file,
-            pq.ParquetWriter(pa.PythonFile(cast("Any", file), mode="w"), first.schema, "zstd") as writer,
+            pq.ParquetWriter(pa.PythonFile(cast("Any", file), mode="w"), first.schema, compression="zstd") as writer,
         ):
             writer.write_batch(first)
             for batch in batches:
