@@ -109,9 +109,15 @@ class StackedTraining:
             if self._is_muons(name):
                 update = muon_update(gradient, self.first_moments[name])
             else:
-                training, moments = self.training, (self.first_moments[name], self.second_moments[name])
-                betas = {"beta1": training.beta1, "beta2": training.beta2, "epsilon": training.epsilon}
-                update = adamw_update(gradient, *moments, knobs, **betas)
+                update = adamw_update(
+                    gradient,
+                    self.first_moments[name],
+                    self.second_moments[name],
+                    knobs,
+                    beta1=self.training.beta1,
+                    beta2=self.training.beta2,
+                    epsilon=self.training.epsilon,
+                )
             if transformer.decays(name):
                 value.mul_(1 - like(knobs.decay_R, value))
             scale = transformer.learning_rate_scale(self.training.shape, name)
@@ -139,8 +145,8 @@ class StackedTraining:
         factors = [replica.schedule.factor(self.step, training.num_steps) for replica in self.replicas]
         rates = [replica.learning_rate * factor for replica, factor in zip(self.replicas, factors, strict=True)]
         decays = [rate * replica.weight_decay for rate, replica in zip(rates, self.replicas, strict=True)]
-        corrections = [1 / (1 - beta ** (self.step + 1)) for beta in (training.beta1, training.beta2)]
-        return Knobs(*(self._tensor(values) for values in (rates, decays, *corrections)))
+        first, second = (1 / (1 - beta ** (self.step + 1)) for beta in (training.beta1, training.beta2))
+        return Knobs(self._tensor(rates), self._tensor(decays), self._tensor(first), self._tensor(second))
 
     def _clip_factors(self, gradients: Parameters) -> Tensor:
         """[R]: what scales each replica's gradient to at most its clip.
@@ -187,7 +193,7 @@ class _CapturedStep:
     def __init__(self, stack: StackedTraining, rows: Tensor, knobs: Knobs) -> None:
         self.rows, self.knobs = rows.clone(), knobs
         before = {name: value.clone() for name, value in stack.state().items()}
-        side = torch.cuda.Stream()
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
             for _ in range(WARM_UP_STEPS):
