@@ -8,10 +8,11 @@
         - {name: main, share: 0.9, weights: {web: 6, books: 1, code: 3}}
         - {name: anneal, share: 0.1, weights: {web: 1, books: 2}, to: {books: 1}, learning_rate: 0.1}
 
-Weights are shares of tokens. Without `phases` the whole plan is one phase of `weights`. `to` is the mixture at the
-phase's end, reached in a straight line. Epochs are counted over the whole plan, across phases: a source that would pass
-its cap is held to it in all phases alike and the others take its place; where nothing can, the plan is refused with
-the most tokens that can be had.
+Weights are shares of tokens, or of documents where `weights_in` says so: a source's share of tokens is then its weight
+times the mean length of its documents. With packing they are shares of rows. Without `phases` the whole plan is one
+phase of `weights`. `to` is the mixture at the phase's end, reached in a straight line. Epochs are counted over the
+whole plan, across phases: a source that would pass its cap is held to it in all phases alike and the others take its
+place; where nothing can, the plan is refused with the most tokens that can be had.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ from corpusmill.mixtures.packing import pack_and_store
 from corpusmill.mixtures.plan import Plan, PlannedPhase, planned_source
 from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS, MAX_PHASE_ROWS, Segment, block_rows_for
 from corpusmill.mixtures.sources import Source, TokenManifest
-from corpusmill.mixtures.weights import Ratios, exact, members_of, ratios_for, water_fill
+from corpusmill.mixtures.weights import Ratios, Weights, exact, members_of, normalized, ratios_for, water_fill
 from corpusmill.pipeline.errors import RequestError
 
 
@@ -54,6 +55,7 @@ class Mixture:
     tokens: int
     sequence_length: int
     weights: Mapping[str, float] | str = "natural"
+    weights_in: Literal["tokens", "documents"] = "tokens"  # what written weights are shares of
     max_epochs: float | Mapping[str, float] | None = None  # for all sources, or by name; None: no cap
     phases: tuple[Phase, ...] = ()
     curriculum: Curriculum | None = None  # an order within `weights`; instead of `phases`
@@ -135,8 +137,12 @@ class Wish:
             for weights in (phase.weights, phase.to):
                 if isinstance(weights, Mapping):
                     _check_size(weights, sizes, rows, mixture.sequence_length)
-            starts.append(ratios_for(phase.weights, usable, mixture.tokens, epochs))
-            ends.append(starts[-1] if phase.to is None else ratios_for(phase.to, usable, mixture.tokens, epochs))
+            pair = [
+                _in_tokens(ratios_for(weights, usable, mixture.tokens, epochs), weights, mixture, sources)
+                for weights in (phase.weights, phase.weights if phase.to is None else phase.to)
+            ]
+            starts.append(pair[0])
+            ends.append(pair[1])
         return cls(mixture, starts, ends, {name: floor(cap * rows[name]) for name, cap in epochs.items()})
 
     @property
@@ -212,6 +218,14 @@ def rows_of(source: Source, run: Path, mixture: Mixture) -> tuple[int, str | Non
     if mixture.packing == "none":
         return source.num_rows(mixture.sequence_length), None
     return pack_and_store(source, run, mixture.sequence_length, one_each=mixture.packing == "document")
+
+
+def _in_tokens(ratios: Ratios, weights: Weights, mixture: Mixture, sources: Mapping[str, Source]) -> Ratios:
+    """Ratios that are shares of documents as shares of tokens; rules such as natural are in tokens already."""
+    if mixture.weights_in == "tokens" or isinstance(weights, str):
+        return ratios
+    means = {name: Fraction(sources[name].num_tokens, max(sources[name].num_documents, 1)) for name in ratios}
+    return normalized({name: ratio * means[name] for name, ratio in ratios.items()})
 
 
 def _check_size(

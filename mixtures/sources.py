@@ -4,7 +4,7 @@ Row j of a source is tokens [j T, j T + T], both ends included: T inputs, and T 
 row j + 1 starts with the last token of row j. The last incomplete row is counted and not drawn. Files are memory-mapped
 at first use, read-only, without a copy; nothing is read at start but the manifest.
 
-The manifest and the files beside each shard are described in docs/token-shards.md.
+The manifest and the files beside each shard are written by `stages/tokens`.
 """
 
 import hashlib

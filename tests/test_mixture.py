@@ -1,5 +1,6 @@
 """From a recipe's mixture to a plan: whole rows by phase, caps over phases, errors that say the way out."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,16 @@ def test_table_of_a_plan_by_hand() -> None:
         ("books", "all", "all", 0.25, 0.25, 2500, 2.5),
         ("web", "all", "all", 0.75, 0.75, 7500, 0.375),
     ]
+
+
+def test_weights_in_documents() -> None:
+    # As many documents of each: web has 10 tokens a document, books 40, so 1 : 4 in tokens.
+    shards = manifest(web=20_000, books=20_000)
+    for name, num_documents in (("web", 2000), ("books", 500)):
+        source = shards.sources[name]
+        shards.sources[name] = replace(source, shards=(replace(source.shards[0], num_documents=num_documents),))
+    mixture = Mixture(tokens=5000, sequence_length=10, weights={"web": 1, "books": 1}, weights_in="documents")
+    assert make_plan(shards, mixture).rows_by_source() == {"books": 400, "web": 100}
 
 
 def test_rules_pass_over_a_source_without_a_row() -> None:

@@ -1,9 +1,12 @@
 """Best fit against a plain reading of the rule; no token lost; bins stored, damaged and read back."""
 
+import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_shards
@@ -108,6 +111,19 @@ def test_a_packing_of_other_shards_is_refused(tmp_path: Path) -> None:
     packing = pack_source(np.array([0]), np.array([3]), 8, "other")
     with pytest.raises(RequestError, match="made for other shards"):
         PackedRows(packing, read_manifest(tmp_path).open()["web"], 0)
+
+
+@pytest.mark.skipif("CORPUSMILL_DATA" not in os.environ, reason="CORPUSMILL_DATA is not set")
+def test_real_documents_fill_their_rows() -> None:
+    # Lengths in tokens as a 32k vocabulary gives them within a factor of two: a token for four bytes.
+    lengths = []
+    for path in sorted((Path(os.environ["CORPUSMILL_DATA"]) / "domains").glob("*.train.jsonl.zst")):
+        with zstandard.open(path, "rt", encoding="utf-8") as file:
+            lengths += [len(json.loads(line)["text"].encode()) // 4 + 1 for line in file]
+    counts = np.array(lengths, dtype=np.int64)
+    packing = pack_source(np.cumsum(counts) - counts, counts, 2048, "f00d")
+    assert packing.report.num_documents > 1000
+    assert packing.report.filled > 0.99
 
 
 def test_nothing_to_pack() -> None:

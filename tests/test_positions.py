@@ -1,21 +1,27 @@
 """Positions to rows: every draw of the plan once, rows at most as often as caps allow, exact at block boundaries."""
 
+import json
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from small_shards import write_manifest
 from test_mixture import manifest, mixtures
 
 from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
 from corpusmill.mixtures.plan import Plan
 from corpusmill.mixtures.positions import PositionMap
+from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import RequestError
 
 SIZES = {"a": 900, "b": 300, "c": 41, "d": 9, "e": 500}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(mixtures())
 def test_every_draw_comes_once_and_blocks_are_exact(mixture: Mixture) -> None:
     try:
@@ -38,9 +44,9 @@ def test_every_draw_comes_once_and_blocks_are_exact(mixture: Mixture) -> None:
             for first, last, count in zip(segment.start, segment.end, counts, strict=True):
                 target = end * (first * (2 * segment.rows - end) + last * end)
                 assert abs(count * 2 * segment.rows**2 - target) < 2 * segment.rows**2
-            assert (
-                positions.drawn_by(start + end) == np.bincount(located.source[: start + end], minlength=len(counts))
-            ).all()
+        middle = start + segment.rows // 2
+        drawn = np.bincount(located.source[:middle], minlength=len(plan.sources))
+        assert (positions.drawn_by(middle) == drawn).all()
         start += segment.rows
         drawn_in_all.update(sources.tolist())
     for index, source in enumerate(plan.sources):
@@ -111,6 +117,56 @@ def test_outside_the_plan(position: int) -> None:
     assert plan.num_rows == 1500
     with pytest.raises(IndexError, match=f"position {position} of a plan with 1500 rows"):
         PositionMap(plan).locate(np.array([0, position]))
+
+
+LARGE = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np
+from corpusmill.mixtures.loader import PlanLoader
+from corpusmill.mixtures.plan import Plan
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before, run = peak(), Path(sys.argv[1])
+loader = PlanLoader.open(run, Plan.load(run / "plans/main.json"))
+rows = loader.rows(0, 32)
+places = np.random.default_rng(0).integers(0, len(loader), 50)
+counts = loader.rows_drawn(len(loader) // 3)
+assert rows.shape == (32, 2049) and not rows.any()
+assert not loader.rows_at(places).any()
+print(json.dumps({"rows": len(loader), "mib": (peak() - before) / 1024, "drawn": sum(counts.values())}))
+"""
+
+
+def test_a_plan_of_a_trillion_tokens_in_little_memory(tmp_path: Path) -> None:
+    # 2 TB of sparse files, 2,000 of them in 200 sources, at weights from 1e-6 up.
+    entries = []
+    for source in range(200):
+        for file in range(10):
+            path = f"tokens/s{source:03d}/all/{file:05d}"
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            with (tmp_path / f"{path}.bin").open("wb") as handle:
+                handle.truncate(10**9)
+            entry: dict[str, object] = {"source": f"s{source:03d}", "bucket": "all", "split": "train", "path": path}
+            entry |= {"num_tokens": 500_000_000, "num_documents": 1, "num_bytes": 1, "checksum": f"{source}/{file}"}
+            entries.append(entry)
+    write_manifest(tmp_path, entries)
+    weights = {f"s{source:03d}": max(1e-6, round(1 / (1 + source), 6)) for source in range(200)} | {"s199": 1e-6}
+    phases = (
+        Phase(name="main", share=0.9, weights=weights),
+        Phase(name="end", share=0.1, weights=weights, to={"s199": 1}),
+    )
+    plan = make_plan(read_manifest(tmp_path), Mixture(tokens=10**12, sequence_length=2048, phases=phases))
+    plan.save(tmp_path / "plans/main.json")
+    assert plan.phases[0].segment.totals[199] == pytest.approx(0.9e12 / 2048 * 1e-6 / sum(weights.values()), abs=1)
+    done = subprocess.run([sys.executable, "-c", LARGE, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["rows"] == 10**12 // 2048
+    assert facts["drawn"] == facts["rows"] // 3
+    assert facts["mib"] < 200
+    # Nothing was written that grows with the number of samples.
+    assert sum(path.stat().st_size for path in (tmp_path / "plans").rglob("*") if path.is_file()) < 1 << 20
 
 
 def test_a_plan_of_one_row_and_no_positions() -> None:
