@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -14,39 +15,49 @@ from corpusmill.pipeline.errors import DamagedFileError
 from corpusmill.pipeline.run_folder import RunFolder
 
 
-def save_stack(
-    folder: RunFolder,
-    path: str,
-    stack: StackedTraining,
-    runs: Sequence[str],
-    losses_SR: npt.NDArray[np.float32],
-    seconds: float,
-) -> None:
-    """Everything from which training continues bit for bit: weights, moments, step; and the losses so far.
+@dataclass
+class History:
+    """What a stack has shown so far: losses_SR in nats a token, on the device; measured_ERK in bits per byte."""
+
+    losses_SR: torch.Tensor
+    measured_ERK: npt.NDArray[np.float64]
+    seconds: float = 0.0
+
+    @classmethod
+    def empty(cls, num_steps: int, num_evaluations: int, num_replicas: int, num_domains: int, device: str) -> "History":
+        losses_SR = torch.full((num_steps, num_replicas), float("nan"), device=device)
+        return cls(losses_SR, np.full((num_evaluations, num_replicas, num_domains), np.nan))
+
+
+def save_stack(folder: RunFolder, path: str, stack: StackedTraining, runs: Sequence[str], history: History) -> None:
+    """Everything from which training continues bit for bit: weights, moments, step; and the history.
 
     `runs` are the keys of the stacked runs, in order.
     """
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in stack.state().items()}
-    tensors["losses"] = torch.from_numpy(losses_SR[: stack.step].copy())
-    folder.put(path, save(tensors, {"step": str(stack.step), "seconds": repr(seconds), "runs": " ".join(runs)}))
+    tensors["losses"] = history.losses_SR.cpu()
+    tensors["measured"] = torch.from_numpy(history.measured_ERK)
+    facts = {"step": str(stack.step), "seconds": repr(history.seconds), "runs": " ".join(runs)}
+    folder.put(path, save(tensors, facts))
 
 
-def load_stack(folder: RunFolder, path: str, stack: StackedTraining, losses_SR: npt.NDArray[np.float32]) -> float:
-    """Continues `stack` and fills its losses from the file; gives the seconds trained, 0 where there is no file."""
+def load_stack(folder: RunFolder, path: str, stack: StackedTraining, history: History) -> None:
+    """Continues `stack` and its history from the file; nothing happens where there is none."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     if not folder.exists(path):
-        return 0.0
+        return
     data = folder.read_bytes(path)
     try:
         tensors = load(data)
         facts = _metadata(io.BytesIO(data))
         stack.load_state(tensors, int(facts["step"]))
-        losses_SR[: stack.step] = tensors["losses"].numpy()
-        return float(facts["seconds"])
+        history.losses_SR.copy_(tensors["losses"])
+        history.measured_ERK[:] = tensors["measured"].numpy()
+        history.seconds = float(facts["seconds"])
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFileError(f"{folder.url}/{path}: {error!r}: delete it; its stack starts anew.") from error
 

@@ -5,7 +5,8 @@ num_parameters, learning_rate, plan (fingerprint), steps, tokens, flops, seconds
 for each source and domain: ratio_<source> (share of the tokens drawn), bits_per_byte_<domain>, unigram_<domain> (the
 domain's unigram entropy in the same unit); own_bits_per_byte and own_unigram: the same on held-out text in the run's
 own proportions.
-`curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before).
+`curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before). `evaluations.parquet`: run,
+step, tokens, and bits_per_byte_<domain> at that time.
 """
 
 import io
@@ -25,7 +26,7 @@ from corpusmill.pipeline.run_folder import RunFolder
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """One finished run. `ratios` has the sources drawn from; `curve` is (step, tokens, bits per token)."""
+    """One finished run. `ratios` has the sources drawn from; `curve` is (step, tokens, bits a token)."""
 
     key: str
     run: str
@@ -39,12 +40,17 @@ class RunResult:
     flops: int
     seconds: float
     ratios: dict[str, float]
-    bits_per_byte: dict[str, float]
+    evaluations: list[tuple[int, int, dict[str, float]]]  # (step, tokens, bits per byte by domain), the last at the end
     curve: list[tuple[int, int, float]]
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> "RunResult":
-        return cls(**facts | {"curve": [(step, tokens, bits) for step, tokens, bits in facts["curve"]]})
+        points = {name: [(a, b, c) for a, b, c in facts[name]] for name in ("evaluations", "curve")}
+        return cls(**facts | points)
+
+    @property
+    def bits_per_byte(self) -> dict[str, float]:
+        return self.evaluations[-1][2]
 
     @property
     def diverged(self) -> bool:
@@ -54,7 +60,7 @@ class RunResult:
 def write_ledger(
     folder: RunFolder, path: str, results: Sequence[RunResult], domains: Sequence[Domain], shape: Shape
 ) -> Path:
-    """Writes ledger.parquet and curves.parquet under `path` and gives the ledger's path."""
+    """Writes the three files under `path` and gives the ledger's path."""
     sources = sorted({name for result in results for name in result.ratios})
     rows = [ledger_row(result, sources, domains, shape) for result in results]
     schema = ledger_schema(sources, domains)
@@ -65,6 +71,14 @@ def write_ledger(
         for step, tokens, bits in result.curve
     ]
     _put_table(folder, f"{path}/curves.parquet", pa.Table.from_pylist(points, schema=pa.schema(CURVES)))
+    measured = [
+        {"run": result.run, "step": step, "tokens": tokens}
+        | {f"bits_per_byte_{name}": finite(value) for name, value in bits.items()}
+        for result in results
+        for step, tokens, bits in result.evaluations
+    ]
+    columns = [*CURVES[:3], *((f"bits_per_byte_{domain.name}", pa.float64()) for domain in domains)]
+    _put_table(folder, f"{path}/evaluations.parquet", pa.Table.from_pylist(measured, schema=pa.schema(columns)))
     return Path(folder.path(f"{path}/ledger.parquet"))
 
 
