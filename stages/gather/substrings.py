@@ -1,9 +1,9 @@
 """Finds every run of `min_bytes` or more that stands elsewhere in the corpus too, and cuts, masks or marks it.
 
 Of equal windows of `min_bytes` bytes one stays, that of the document with the least hash of its id, there the first;
-all others are repeated, and what they cover together is cut. Lee et al. 2022 (Deduplicating training data makes language
-models better) find the same by a suffix array over the whole corpus, 5 to 8 bytes of memory per byte of text. Here
-windows are brought together by samples (kernels/winnowing.py), out of core: samples -> shared (those that stand in
+all others are repeated, and what they cover together is cut. Lee et al. 2022 (Deduplicating training data makes
+language models better) find the same by a suffix array over the whole corpus, 5 to 8 bytes of memory per byte of text.
+Here windows are brought together by samples (kernels/winnowing.py), out of core: samples -> shared (those that stand in
 several places; runs of a short period are settled) -> windows (64-bit hashes of the windows of shared samples) ->
 repeats -> decide. Windows are equal when the hashes of their samples, their places in the window and their own hashes
 are: 128 bits; bytes are not compared again.
@@ -122,7 +122,8 @@ class SubstringsWorker:
         period, place, first, count = (
             integers(one_chunk(samples, column)) for column in ("period", "place", "first", "count")
         )
-        order = np.lexsort((first, row, name, period, key))
+        chosen = np.flatnonzero(standing_again(key) | (period > 0))
+        order = chosen[np.lexsort([column[chosen] for column in (first, row, name, period, key)])]
         bounds = group_bounds(key[order], period[order].astype(np.uint64))
         sizes = np.repeat(np.diff(bounds), np.diff(bounds))
         several = order[(sizes > 1) & (period[order] == 0)]
@@ -251,6 +252,8 @@ def repeated_windows(windows: pa.Table) -> pa.Table:
     of = np.repeat(np.arange(len(key)), counts)
     window = first[of] + np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
     within = (place[of] - window).astype(np.uint64)
+    several = standing_again(hashes + within * np.uint64(0x9E3779B97F4A7C15))  # few: the rest needs no exact sort
+    of, window, within, hashes = of[several], window[several], within[several], hashes[several]
     order = np.lexsort((window, row[of], name[of], hashes, within, key[of]))
     bounds = group_bounds(key[of][order], within[order], hashes[order])
     stays = np.zeros(len(of), dtype=np.bool_)
@@ -263,6 +266,16 @@ def repeated_windows(windows: pa.Table) -> pa.Table:
     begins = np.flatnonzero(new)
     lengths = np.diff(np.append(begins, len(rows)))
     return pa.table({"key": rows[begins], "first": repeated[begins], "count": lengths}, schema=REPEATS)
+
+
+def standing_again(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """Whether each value stands elsewhere in the array too."""
+    order = np.argsort(values)
+    again = np.zeros(len(values), dtype=np.bool_)
+    equal = values[order[1:]] == values[order[:-1]]
+    again[order[1:][equal]] = True
+    again[order[:-1][equal]] = True
+    return again
 
 
 def document_bounds(
