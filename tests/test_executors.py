@@ -43,7 +43,9 @@ def slurm(tmp_path: Path) -> Iterator[dict[str, str]]:
 def engine_build(python: Path, kind: str, settings: dict[str, object], place: Path, **environment: str) -> Path:
     run = place / kind
     command = [python, REAL / "engine_build.py", kind, json.dumps(settings), place / "recipe.json", run]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [str(part) for part in command], env=os.environ | environment, capture_output=True, text=True, timeout=900
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return run
 

@@ -15,7 +15,7 @@ from corpusmill.pipeline.stage import Rule
 
 
 def fired(rule: Rule, **columns: Any) -> list[bool]:
-    return (evaluate([rule], pa.table(columns)).first >= 0).tolist()
+    return [bool(index >= 0) for index in evaluate([rule], pa.table(columns)).first]
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def choose_ratios(recipe: Any, run: Path, bars: Bars) -> dict[str, Any]:
         run, settings.training() | {"name": "chosen"}, [SwarmMixture("chosen", chosen)], bars, "chosen mixture (tokens)"
     )
     rows = pq.read_table(ledger).to_pylist()
-    measured = {"chosen": target_loss(pq.read_table(once).to_pylist()[0], choice.target)}
+    measured: dict[str, float | None] = {"chosen": target_loss(pq.read_table(once).to_pylist()[0], choice.target)}
     measured |= {name: mean_loss(rows, name, choice.target) for name in ("natural", "uniform")}
     return {"choice": choice.as_json(), "measured": measured, "swarm": swarm_summary(rows)}
 

@@ -4,14 +4,11 @@ import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from small_corpus import StageTable, token_phases
-
 from corpusmill.pipeline.build import build, plan_phases
 from corpusmill.pipeline.executors import ExecutorEngine
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.stages.names import StageTable, token_phases
 
 if __name__ == "__main__":
     kind, settings, recipe_path, run = sys.argv[1:]
