@@ -1,4 +1,4 @@
-"""The command line: every command has help with an example, exit codes, one JSON object, and the whole way of a recipe."""
+"""The command line: help with an example for every command, exit codes, one JSON object each, a recipe's whole way."""
 
 import json
 import os
