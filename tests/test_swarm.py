@@ -5,8 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,7 +18,7 @@ pytest.importorskip("torch")
 
 from corpusmill.mixtures.designs import SwarmMixture, swarm_design
 from corpusmill.mixtures.laws.swarm_results import read_ledger
-from corpusmill.mixtures.proxy.swarm import SwarmRun, SwarmSettings, groups, run_swarm
+from corpusmill.mixtures.proxy.swarm import SwarmSettings, groups, run_swarm
 from corpusmill.pipeline.errors import RequestError
 
 SOURCES = {"web": 900, "books": 600, "code": 300}
@@ -95,7 +96,7 @@ def test_more_mixtures_train_only_what_is_new(run: Path, tmp_path: Path) -> None
 KILLED = """
 import json, sys
 from pathlib import Path
-from typing import cast
+from typing import Any
 from corpusmill.mixtures.designs import SwarmMixture
 from corpusmill.mixtures.proxy.swarm import SwarmSettings, run_swarm
 settings, mixtures = json.loads(sys.argv[2])
@@ -149,7 +150,7 @@ def test_a_diverged_run_is_null_and_the_others_stay(run: Path, tmp_path: Path) -
     ("most", "workers", "sizes"), [(10, 1, [7]), (10, 2, [3, 4]), (3, 1, [2, 2, 3]), (1, 9, [1] * 7)]
 )
 def test_groups_are_even(most: int, workers: int, sizes: list[int]) -> None:
-    runs = cast("list[SwarmRun]", list(range(7)))  # only sliced
+    runs: list[Any] = list(range(7))  # only sliced
     made = list(groups(runs, most, workers))
     assert [len(group) for group in made] == sizes
     assert [each for group in made for each in group] == runs
@@ -165,3 +166,18 @@ def test_impossible_requests() -> None:
 def test_a_name_may_come_once(run: Path) -> None:
     with pytest.raises(RequestError, match="natural-0 is there twice"):
         run_swarm(run, SHORT, [MIXTURES[0], MIXTURES[0]])
+
+
+def test_every_mixture_with_every_learning_rate_and_losses_over_time(run: Path, tmp_path: Path) -> None:
+    folder = fresh(run, tmp_path)
+    settings = replace(SHORT, learning_rates=(0.003, 0.03), num_evaluations=3, optimizer="muon", document_masks=True)
+    ledger = run_swarm(folder, settings, MIXTURES[:2])
+    rows = pq.read_table(ledger).to_pylist()
+    assert [row["run"] for row in rows] == ["natural-0@0.003", "natural-0@0.03", "only-web@0.003", "only-web@0.03"]
+    assert [row["learning_rate"] for row in rows] == [0.003, 0.03] * 2
+    assert rows[0]["plan"] == rows[1]["plan"] != rows[2]["plan"]
+    points = pq.read_table(ledger.with_name("evaluations.parquet")).to_pylist()
+    mine = [point for point in points if point["run"] == "only-web@0.03"]
+    assert [point["step"] for point in mine] == [7, 14, 20]  # of 20 steps
+    assert mine[0]["bits_per_byte_web"] > mine[1]["bits_per_byte_web"] > mine[2]["bits_per_byte_web"]
+    assert mine[2]["bits_per_byte_web"] == rows[3]["bits_per_byte_web"]

@@ -5,8 +5,8 @@ num_parameters, learning_rate, plan (fingerprint), steps, tokens, flops, seconds
 for each source and domain: ratio_<source> (share of the tokens drawn), bits_per_byte_<domain>, unigram_<domain> (the
 domain's unigram entropy in the same unit); own_bits_per_byte and own_unigram: the same on held-out text in the run's
 own proportions.
-`curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before). `evaluations.parquet`: run,
-step, tokens, and bits_per_byte_<domain> at that time.
+`curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before). `evaluations.parquet`:
+run, step, tokens, and bits_per_byte_<domain> at that time.
 """
 
 import io

@@ -29,24 +29,24 @@ from corpusmill.mixtures.proxy.held_out import read_held_out
 from corpusmill.mixtures.proxy.ledger import RunResult, write_ledger
 from corpusmill.mixtures.proxy.optional import torch
 from corpusmill.mixtures.proxy.stacked_training import Replica
+from corpusmill.mixtures.proxy.swarm_settings import SwarmRun, SwarmSettings, device_of
+from corpusmill.mixtures.proxy.swarm_stack import finished_results, train_stack
 from corpusmill.mixtures.proxy.transformer import shape_of
 from corpusmill.mixtures.sources import TokenManifest, read_manifest
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.fingerprint import code_hash, hash_json, versions
 from corpusmill.pipeline.run_folder import RunFolder
 
+__all__ = ["SwarmRun", "SwarmSettings", "run_swarm"]
+
 Progress = Callable[[int, int], None]
 """Called with (tokens trained, tokens in all); runs that were finished before count as trained."""
 
 NUMERIC_MODULES = (
-    "transformer",
-    "rms_norm",
-    "cross_entropy",
-    "optimizer_schedule",
-    "optimizers",
-    "stacked_training",
-    "evaluate",
+    *("transformer", "rms_norm", "cross_entropy", "optimizer_schedule", "optimizers", "stacked_training"),
+    *("held_out", "evaluate"),
 )
+"""The code that a run's result depends on."""
 
 RESULT_SETTINGS = (
     *("size", "sequence_length", "tokens_per_step", "optimizer", "document_masks", "held_out_tokens"),
