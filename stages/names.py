@@ -17,8 +17,10 @@ STAGES = {
     "text": "corpusmill.stages.collect.plain_text:PlainText",
     "warc": "corpusmill.stages.collect.warc:Warc",
     "python_docs": "corpusmill.stages.collect.python_docs:PythonDocs",
+    "wikidump": "corpusmill.stages.collect.wikidump:Wikidump",
     # extract
     "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
+    "wikitext": "corpusmill.stages.extract.wikitext:Wikitext",
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -64,9 +63,7 @@ def test_main_content_without_its_surroundings() -> None:
     ids=["empty", "blank", "deep", "DEEP", "articles", "attributes", "quoted", "tags", "size"],
 )
 def test_page_without_text_has_its_reason(content: bytes, content_type: str, reason: str) -> None:
-    started = time.monotonic()
-    assert extract(content, content_type) == (None, reason)
-    assert time.monotonic() - started < 20  # not a speed, a hang: what is refused here takes minutes to parse
+    assert extract(content, content_type) == (None, reason)  # parsed, the hostile ones would take minutes
 
 
 @pytest.mark.parametrize(
