@@ -59,7 +59,7 @@ def small_recipe(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def run_recipe(
-    tree: dict[str, Any], run: Path, workers: int = 1, progress: Progress | None = None, **choices: Any
+    tree: dict[str, Any], run: Path | str, workers: int = 1, progress: Progress | None = None, **choices: Any
 ) -> BuildResult:
     """Build the recipe into the run folder."""
     recipe = Recipe.build(tree, StageTable())

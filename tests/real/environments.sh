@@ -16,7 +16,7 @@ make_environment() { # NAME PACKAGE…
   touch "$stamp"
 }
 
-make_environment engines --editable . ray
+make_environment engines --editable . ray s3fs 'moto[server]'
 
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v slurmctld > /dev/null; then
   apt-get update -qq
