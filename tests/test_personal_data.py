@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from corpusmill.pipeline.document import Batch
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Rule
+from corpusmill.stages.clean.masking import find_spans, mask_spans
 from corpusmill.stages.clean.number_plans import IBAN_LENGTHS
-from corpusmill.stages.clean.personal_data import PersonalData, find_personal_data, mask_spans
+from corpusmill.stages.clean.personal_data import PersonalData
 from corpusmill.stages.clean.personal_patterns import PATTERNS, luhn
 
 DATA = Path(os.environ.get("CORPUSMILL_DATA", ""))
@@ -200,8 +201,8 @@ def test_values_by_specification_in_every_script(around: str) -> None:
         for name, (right, wrong) in made_values(rng).items():
             for text in (f"{around} {right} {around}", f"{around}：{right}。"):
                 start = text.index(right)
-                assert find_personal_data(text) == [(start, start + len(right), name)], (name, text)
-            found = find_personal_data(f"{around} {wrong} {around}")
+                assert find_spans(text, PATTERNS) == [(start, start + len(right), name)], (name, text)
+            found = find_spans(f"{around} {wrong} {around}", PATTERNS)
             assert name not in [kind for _, _, kind in found], (name, wrong)
 
 
@@ -215,7 +216,7 @@ parts = st.sampled_from([text for text, _ in MASKED] + KEPT + list(SCRIPTS))
 
 @given(st.lists(parts, max_size=5).map("\n".join))
 def test_the_quick_filter_misses_nothing_and_masks_are_final(text: str) -> None:
-    spans = find_personal_data(text)
+    spans = find_spans(text, PATTERNS)
     changed, columns = PersonalData().open().change(batch_of([text]))
     assert changed.column("text").to_pylist() == [mask_spans(text, spans)]
     assert columns["personal_data_num_found"].to_pylist() == [len(spans)]
@@ -246,7 +247,7 @@ def test_precision_and_recall_on_labelled_sentences() -> None:
     for row in read_rows(DATA / "pii" / "presidio-synthetic-train.jsonl.zst"):
         spans: list[dict[str, object]] = row["spans"]  # type: ignore[assignment]  # JSON
         gold = {(s["start_position"], s["end_position"], names.get(str(s["entity_type"]))) for s in spans}
-        for start, end, name in find_personal_data(str(row["text"])):
+        for start, end, name in find_spans(str(row["text"]), PATTERNS):
             if name in found:
                 found[name] += 1
                 right[name] += (start, end, name) in gold
@@ -266,7 +267,7 @@ def test_code_and_documentation_keep_their_numbers() -> None:
         for domain in ("source-code", "techdocs-en", "math-latex", "law-zh", "zh-classical")
         for row in read_rows(DATA / "domains" / f"{domain}.val.jsonl.zst")
     ]
-    numbers = [n for text in texts for _, _, n in find_personal_data(text) if n not in ("email", "url_credentials")]
+    numbers = [n for text in texts for _, _, n in find_spans(text, PATTERNS) if n not in ("email", "url_credentials")]
     assert len(numbers) <= 0.01 * len(texts)
 
 

@@ -3,10 +3,9 @@
 import datetime
 import ipaddress
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from corpusmill.stages.clean.masking import Pattern
 from corpusmill.stages.clean.number_plans import (
     CARD_ISSUERS,
     CHINESE_REGIONS,
@@ -15,17 +14,6 @@ from corpusmill.stages.clean.number_plans import (
     IBAN_LENGTHS,
     NATIONAL_DIGITS,
 )
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """`quick` (RE2) finds every text in which `exact` can match; what its group `value` holds is shown to `accepts`
-    with the match, and where it `may_run_on` into another number, shorter too."""
-
-    quick: str
-    exact: re.Pattern[str]
-    accepts: Callable[[str, re.Match[str]], bool]
-    may_run_on: bool = False
 
 
 def luhn(digits: str) -> bool:
