@@ -3,6 +3,7 @@
 set -euo pipefail
 folder=$1
 host=$(hostname -s)
+port=$((17000 + $$ % 4000 * 2)) # clusters of several tests do not meet
 export SLURM_CONF=$folder/slurm.conf
 
 if [ "${2:-start}" = stop ]; then
@@ -36,8 +37,8 @@ SchedulerParameters=sched_interval=1,bf_interval=1
 MpiDefault=none
 ReturnToService=2
 MailProg=/bin/true
-SlurmctldPort=16817
-SlurmdPort=16818
+SlurmctldPort=$port
+SlurmdPort=$((port + 1))
 SlurmctldPidFile=$folder/slurmctld.pid
 SlurmdPidFile=$folder/slurmd.pid
 SlurmctldLogFile=$folder/slurmctld.log
