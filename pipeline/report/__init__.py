@@ -4,7 +4,7 @@ Everything is read from the run folder: receipts, measures, decisions, dropped t
 """
 
 from corpusmill.pipeline.report.document_books import waterfall
-from corpusmill.pipeline.report.dropped_examples import dropped_examples
+from corpusmill.pipeline.report.dropped_examples import examples_by_rule
 from corpusmill.pipeline.report.measured_values import distributions, languages
 from corpusmill.pipeline.report.page import render
 from corpusmill.pipeline.report.sweep_results import sweeps
@@ -34,7 +34,7 @@ def read_report(run: RunFolder) -> dict[str, object]:
         "waterfall": waterfall(run),
         "languages": languages(run),
         "distributions": distributions(run),
-        "dropped": dropped_examples(run),
+        "dropped": examples_by_rule(run),
         "tokens": token_counts(run),
         "sweeps": sweeps(run),
         "environment": run.read_json("environment.json") or {},

@@ -105,7 +105,7 @@ def histogram(value: Mapping[str, Any], names: Sequence[str]) -> str:
         marks.append(f"<line class='threshold' x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{height}'>{title}</line>")
     marks.append(rule_line(4, width - 4, height))
     for tick in axis.ticks(5):
-        marks.append(text(min(max(axis.at(tick), 14), width - 14), height + 14, f"{tick:.3g}", "middle"))
+        marks.append(text(min(max(axis.at(tick), 14), width - 14), height + 14, short(tick), "middle"))
     return svg(width, height + foot, "".join(marks), f"histogram of {value['value']}")
 
 
@@ -136,6 +136,14 @@ class Axis:
         return [round(i * step, 12) for i in range(first, math.floor(self.high / step + 1e-9) + 1)]
 
 
+def short(number: float) -> str:
+    """A tick's number: 0.02, 5, 100k."""
+    for factor, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= factor:
+            return f"{number / factor:.4g}{suffix}"
+    return f"{number:.4g}"
+
+
 def plane(
     x_axis: tuple[float, float], y_axis: tuple[float, float], labels: tuple[str, str], size: tuple[float, float]
 ) -> tuple[Axis, Axis, str]:
@@ -146,7 +154,7 @@ def plane(
     marks = []
     for tick in x.ticks(5):
         marks.append(f"<line class='grid' x1='{x.at(tick):.1f}' x2='{x.at(tick):.1f}' y1='8' y2='{height - 34:.1f}'/>")
-        marks.append(text(x.at(tick), height - 20, f"{tick:,.6g}", "middle"))
+        marks.append(text(x.at(tick), height - 20, short(tick), "middle"))
     for tick in y.ticks(5):
         marks.append(rule_line(46, width - 8, y.at(tick)))
         marks.append(text(42, y.at(tick) + 4, f"{tick:.4g}", "end"))

@@ -24,7 +24,7 @@ EXAMPLES_PER_PART = 2
 TEXT_CHARACTERS = 500
 
 
-def dropped_examples(run: RunFolder) -> list[dict[str, Any]]:
+def examples_by_rule(run: RunFolder) -> list[dict[str, Any]]:
     """[{rule, phase, failed, examples: [{id, lang, value, threshold, winner, text, more}]}] in the order of phases."""
     parts = final_parts(run)
     numbers = {part_number(part.name): part for part in parts}

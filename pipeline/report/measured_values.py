@@ -5,6 +5,7 @@ A rule's value is one column, or two divided. Rules on the same value share a hi
 regular sample of rows is taken, and the share is stated. Cost: reads the columns that rules use, once.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -23,6 +24,9 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 NUM_BINS = 48
 MAX_VALUES = 1_000_000
 MAX_LANGUAGES = 24
+COMPARISON = re.compile(r"\s*(\w+)\s*(<=?|>=?)\s*(-?\d+(?:\.\d+)?)\s*")
+"""The free rules that have a limit to draw: one column against one number."""
+
 TAIL = 0.005
 """Share of values at each end that may lie outside the axis; they are counted in the outermost bins."""
 
@@ -72,9 +76,15 @@ def _values(run: RunFolder) -> dict[tuple[str, ...], _Value]:
             continue
         for receipt in receipts_of(run, entry["name"]):
             for rule in receipt.books.notes.get("rules", ()):
-                if rule["when"] is None and isinstance(rule["limit"], int | float):
-                    value = values.setdefault(tuple(rule["value"]), _Value(tuple(rule["value"])))
-                    value.limits[rule["name"]] = {"rule": rule["name"], "op": rule["op"], "limit": rule["limit"]}
+                columns, op, limit = tuple(rule["value"]), rule["op"], rule["limit"]
+                if rule["when"] is not None:
+                    compared = COMPARISON.fullmatch(rule["when"])
+                    if compared is None:
+                        continue
+                    columns, op, limit = (compared[1],), compared[2], float(compared[3])
+                if isinstance(limit, int | float):
+                    value = values.setdefault(columns, _Value(columns))
+                    value.limits[rule["name"]] = {"rule": rule["name"], "op": op, "limit": limit}
     return values
 
 
