@@ -65,7 +65,7 @@ def shard_bytes(samples: list[bytes], dtype: "np.dtype[Any]") -> bytes:
     head = json.dumps(settings(dtype), sort_keys=True).encode()
     start = 4 + 4 * (len(samples) + 1) + len(head)
     offsets = start + np.r_[0, np.cumsum([len(each) for each in samples])]
-    return np.uint32(len(samples)).tobytes() + offsets.astype("<u4").tobytes() + head + b"".join(samples)
+    return struct.pack("<I", len(samples)) + bytes(offsets.astype("<u4").tobytes()) + head + b"".join(samples)
 
 
 def settings(dtype: "np.dtype[Any]") -> dict[str, Any]:
