@@ -10,6 +10,7 @@ from corpusmill.mixtures.curriculum import Curriculum, paced_weights, windows
 from corpusmill.mixtures.mixture import Mixture, make_plan
 from corpusmill.mixtures.plan_plot import plan_curves
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import build_settings
 
 RATIOS = {"q0": Fraction(3, 10), "q1": Fraction(1, 10), "web": Fraction(6, 10)}
 
@@ -56,6 +57,14 @@ def test_the_plot_shows_the_order() -> None:
     assert curves["a"]["epochs"][-1] == 2
     assert curves["b"]["epochs"][-1] == 1
     assert curves["a"]["tokens"][-1] == 40_000
+
+
+def test_settings_from_a_recipe() -> None:
+    values = {"tokens": 1000, "sequence_length": 8, "curriculum": {"order": ["a", "b"], "pacing": "quadratic"}}
+    mixture, problems = build_settings(Mixture, values)
+    assert problems == []
+    assert mixture is not None
+    assert mixture.curriculum == Curriculum(order=("a", "b"), pacing="quadratic")
 
 
 @pytest.mark.parametrize(
