@@ -26,16 +26,16 @@ WEB = {
     "script": SCRIPT,
     "arabic": ARABIC,
     "copy": ENGLISH,  # exact.duplicate
-    "short": "too short",  # short: 2 words
-    "zh": CHINESE,  # short
-    "digits": "1234567890 " * 5 + "and some words more",  # digits: 50
+    "short": "too short",  # short: 9 bytes
+    "zh": CHINESE,  # short: 6 bytes
+    "controls": "\x02" * 50 + "12345678901234567890",  # controls: 50
 }
 BOOKS = {"one": "a chapter on rivers, mills and the weather of the valley", "null": None}  # null_text
 
 
 @cache
 def built_run() -> RunFolder:
-    """9 records: 1 failed, 2 short, 1 digits, 1 duplicate, 4 kept."""
+    """9 records: 1 failed, 2 short, 1 controls, 1 duplicate, 4 kept."""
     folder = Path(tempfile.mkdtemp(prefix="report-"))
     for name, texts in (("web", WEB), ("books", BOOKS)):
         langs = {"arabic": "ar", "zh": "zh"}
@@ -47,10 +47,9 @@ def built_run() -> RunFolder:
         "sources": {n: {"read": "jsonl", "paths": [f"{folder}/{n}.jsonl"], "id": "id"} for n in ("web", "books")},
         "stages": [
             "normalize",
-            "words",
-            {"drop": {"when": "words_count < 4", "as": "short"}},
-            {"drop": {"when": "words_digits > 40", "as": "digits"}},
-            {"drop": {"when": "words_chars > 100000 and lang = 'xx'", "as": "never"}},
+            {"drop": {"when": "num_bytes < 12", "as": "short"}},
+            {"drop": {"when": "normalize_num_controls > 40", "as": "controls"}},
+            {"drop": {"when": "num_bytes > 100000 and lang = 'xx'", "as": "never"}},
             "exact",
         ],
     }

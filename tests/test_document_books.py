@@ -11,10 +11,10 @@ def test_waterfall_counts_what_the_corpus_holds() -> None:
     assert (make["in"], make["kept"]) == (9, 8)
     assert make["steps"] == [{"rule": "null_text", "failed": True, "documents": 1, "bytes": 0, "sources": {"books": 1}}]
     assert (decide["in"], decide["kept"]) == (8, 5)
-    short, digits = decide["steps"]
+    short, controls = decide["steps"]
     size = len(str(WEB["short"]).encode()) + len(str(WEB["zh"]).encode())
     assert short == {"rule": "short", "failed": False, "documents": 2, "bytes": size, "sources": {"web": 2}}
-    assert (digits["rule"], digits["documents"]) == ("digits", 1)
+    assert (controls["rule"], controls["documents"]) == ("controls", 1)
     assert exact["steps"][0]["rule"] == "exact.duplicate"
     assert exact["steps"][0]["bytes"] == len(ENGLISH.encode())
     assert exact["by_source"]["web"]["kept"] == 3

@@ -13,12 +13,12 @@ def by_rule() -> dict[str, Any]:
 
 def test_every_rule_that_dropped_has_examples_with_value_and_text() -> None:
     groups = by_rule()
-    assert list(groups) == ["digits", "short", "exact.duplicate", "null_text"]
+    assert list(groups) == ["controls", "short", "exact.duplicate", "null_text"]
     short = {example["id"]: example for example in groups["short"]["examples"]}
     assert short["web/zh"]["text"] == CHINESE
     assert short["web/zh"]["lang"] == "zh"
-    assert short["web/short"]["value"] == 2
-    assert groups["digits"]["examples"][0]["value"] == 50
+    assert short["web/short"]["value"] == 9
+    assert groups["controls"]["examples"][0]["value"] == 50
     assert groups["null_text"]["failed"] is True
     assert groups["null_text"]["examples"][0]["text"] is None
 
@@ -36,5 +36,5 @@ def test_texts_are_shortened_and_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "EXAMPLES_PER_RULE", 1)
     short = by_rule()["short"]["examples"]
     assert len(short) == 1
-    assert by_rule()["digits"]["examples"][0]["text"] == "12345"
-    assert by_rule()["digits"]["examples"][0]["more"] > 40
+    assert by_rule()["controls"]["examples"][0]["text"] == "12345"
+    assert by_rule()["controls"]["examples"][0]["more"] == 15

@@ -12,9 +12,9 @@ from corpusmill.pipeline.report.measured_values import NUM_BINS, distributions, 
 
 def test_each_limit_is_drawn_on_the_value_that_it_cuts() -> None:
     values = {value["value"]: value for value in distributions(built_run())}
-    assert set(values) == {"words_count", "words_digits"}  # a rule on two columns has no single limit
-    assert values["words_count"]["limits"] == [{"rule": "short", "op": "<", "limit": 4.0}]
-    assert values["words_digits"]["limits"] == [{"rule": "digits", "op": ">", "limit": 40.0}]
+    assert set(values) == {"num_bytes", "normalize_num_controls"}  # a rule on two columns has no single limit
+    assert values["num_bytes"]["limits"] == [{"rule": "short", "op": "<", "limit": 12.0}]
+    assert values["normalize_num_controls"]["limits"] == [{"rule": "controls", "op": ">", "limit": 40.0}]
     for value in values.values():
         assert sum(value["counts"]["web"]) == 7
         assert sum(value["counts"]["books"]) == 1
