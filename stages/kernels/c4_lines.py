@@ -25,6 +25,8 @@ COUNTS = (
     "citations",  # [1], [edit] and [citation needed], removed from kept lines
 )
 
+SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY, HAS_BRACKET = 1, 2, 4, 8
+
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
 Classes = npt.NDArray[np.uint16]
@@ -68,7 +70,9 @@ def keep_lines(
     out = np.empty(offsets[-1] - offsets[0] + 1, dtype=np.uint8)
     texts = np.zeros(len(offsets), dtype=np.int64)
     counts = np.zeros((len(offsets) - 1, 10), dtype=np.int64)
-    lorem_ipsum_heads, javascript_heads, policy_heads = _heads(lorem_ipsum), _heads(javascript), _heads(policy)
+    heads = np.zeros(1024, dtype=np.bool_)
+    for phrases in (lorem_ipsum, javascript, policy):
+        _note_heads(phrases, heads)
     for row in range(len(offsets) - 1):
         count = counts[row]
         begin = texts[row]
@@ -81,19 +85,23 @@ def keep_lines(
                 count[1] += 1
                 continue
             line_end, citations = _copy_without_marks(data, start, end, classes, marks, out, line)
-            if terminal and not _ends_a_sentence(out, line, line_end):
+            ends = not terminal or _ends_a_sentence(out, line, line_end)
+            said = 0
+            if ends and words >= min_line_words:
+                said = _scan(out, line, line_end, lorem_ipsum, javascript, policy, heads)
+            if not ends:
                 count[2] += 1
             elif words < min_line_words:
                 count[3] += 1
-            elif _contains(out, line, line_end, lorem_ipsum, lorem_ipsum_heads):
+            elif said & SAYS_LOREM_IPSUM:
                 count[4] = 1
                 ended = True
-            elif _contains(out, line, line_end, javascript, javascript_heads):
+            elif said & SAYS_JAVASCRIPT:
                 count[5] += 1
-            elif curly and _has_bracket(out, line, line_end):
+            elif curly and said & HAS_BRACKET:
                 count[6] = 1
                 ended = True
-            elif _contains(out, line, line_end, policy, policy_heads):
+            elif said & SAYS_POLICY:
                 count[7] += 1
             else:
                 if count[8] > 0:
@@ -144,9 +152,15 @@ def _copy_without_marks(
     data: Bytes, at: int, end: int, classes: Classes, marks: Bytes, out: Bytes, to: int
 ) -> tuple[int, int]:
     """Copy bytes [at, end) to out[to:] without citation marks; the end of the copy, and the number of marks."""
-    num_marks = 0
+    num_marks, brackets = 0, 0
+    for position in range(at, end):
+        brackets += data[position] == 0x5B
+    if brackets == 0 or len(marks) == 0:
+        for position in range(end - at):
+            out[to + position] = data[at + position]
+        return to + end - at, 0
     while at < end:
-        if data[at] == 0x5B and len(marks) > 0:
+        if data[at] == 0x5B:
             after = at + 1
             while after < end:
                 code, size = decode(data, after)
@@ -176,35 +190,40 @@ def _ends_a_sentence(line: Bytes, start: int, end: int) -> bool:
     return ends
 
 
-@inlined
-def _has_bracket(line: Bytes, start: int, end: int) -> bool:
-    found = False
-    for position in range(start, end):
-        found = found or line[position] == 0x7B
-    return found
-
-
 @kernel
-def _heads(phrases: Bytes) -> int:
-    """One bit for every letter of the alphabet that a phrase begins with."""
-    bits, begins = 0, True
-    for byte in phrases:
+def _note_heads(phrases: Bytes, heads: npt.NDArray[np.bool_]) -> None:
+    """Mark the first two letters of every phrase, in either case; other bytes may share their mark."""
+    begins = True
+    for position in range(len(phrases) - 1):
         if begins:
-            bits |= 1 << (int(byte) - 0x61)
-        begins = byte == 0
-    return bits
+            heads[(int(phrases[position]) & 31) << 5 | int(phrases[position + 1]) & 31] = True
+        begins = phrases[position] == 0
 
 
 @kernel
-def _contains(line: Bytes, start: int, end: int, phrases: Bytes, heads: int) -> bool:
-    """Whether one of the phrases stands in the line, in any case."""
-    if heads == 0:
-        return False
+def _scan(
+    line: Bytes,
+    start: int,
+    end: int,
+    lorem_ipsum: Bytes,
+    javascript: Bytes,
+    policy: Bytes,
+    heads: npt.NDArray[np.bool_],
+) -> int:
+    """What the line says, in any case: the sum of SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY and HAS_BRACKET."""
+    said, byte = 0, 0
     for position in range(start, end):
-        letter = (int(line[position]) | 0x20) - 0x61
-        if 0 <= letter < 26 and (heads >> letter) & 1 and _phrase_at(line, position, end, phrases, True) > 0:
-            return True
-    return False
+        before, byte = byte, int(line[position])
+        if byte == 0x7B:
+            said |= HAS_BRACKET
+        if heads[(before & 31) << 5 | byte & 31] and position > start:
+            if _phrase_at(line, position - 1, end, lorem_ipsum, True) > 0:
+                said |= SAYS_LOREM_IPSUM
+            if _phrase_at(line, position - 1, end, javascript, True) > 0:
+                said |= SAYS_JAVASCRIPT
+            if _phrase_at(line, position - 1, end, policy, True) > 0:
+                said |= SAYS_POLICY
+    return said
 
 
 @kernel

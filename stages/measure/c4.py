@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 
 from corpusmill.pipeline.document import Batch, Column, text_buffers, with_column
 from corpusmill.pipeline.stage import Kind, Rule, StageSettings, threshold
-from corpusmill.stages.measure.layout import segment_by_script
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,4 @@ class C4Worker:
         from corpusmill.stages.kernels.characters import character_classes
         from corpusmill.stages.kernels.sentences import count_sentence_breaks
 
-        words = segment_by_script(batch)
-        spans = (words.first, words.starts, words.num_bytes, words.num_chars, words.flags)
-        return count_sentence_breaks(words.data, *spans, character_classes())
+        return count_sentence_breaks(*text_buffers(batch.column("text")), character_classes())
