@@ -10,7 +10,7 @@ On CUDA a step can be captured once and replayed as a graph: small proxies are b
 Shapes: R replicas, B sequences, T tokens, N = B T.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -47,7 +47,8 @@ class Training:
     shape: Shape
     num_steps: int
     sequence_length: int
-    num_sequences: int  # a batch, of one model
+    num_sequences: int  # a batch, of one model (in this process, where several share it)
+    num_micro_batches: int = 1  # gradients are summed over this many parts of a batch, to need less memory
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices
     beta1: float = 0.9
     beta2: float = 0.95
@@ -66,8 +67,12 @@ class Training:
 class StackedTraining:
     """R models in training, with their optimizer's state. `step` counts the steps done."""
 
-    def __init__(self, training: Training, replicas: Sequence[Replica]) -> None:
+    def __init__(
+        self, training: Training, replicas: Sequence[Replica], share: Callable[[Sequence[Tensor]], None] | None = None
+    ) -> None:
+        """`share` averages tensors in place over the processes that train these models together."""
         self.training = training
+        self.share = share
         self.replicas = list(replicas)
         self.step = 0
         dtype: torch.dtype = getattr(torch, training.dtype)
@@ -99,10 +104,9 @@ class StackedTraining:
 
     def move(self, rows_RBT: Tensor, knobs: Knobs) -> Tensor:
         """The work of a step: losses [R], gradients, and the optimizer's move, all in place."""
-        leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
-        losses_R = self.losses(leaves, rows_RBT)
-        found = torch.autograd.grad(losses_R.sum(), list(leaves.values()))
-        gradients = dict(zip(leaves, found, strict=True))
+        losses_R, gradients = self._gradients(rows_RBT)
+        if self.share is not None:
+            self.share([losses_R, *gradients.values()])
         clip_R = self._clip_factors(gradients)
         for name, value in self.parameters.items():
             gradient = gradients[name].mul_(like(clip_R, value))
@@ -122,7 +126,24 @@ class StackedTraining:
                 value.mul_(1 - like(knobs.decay_R, value))
             scale = transformer.learning_rate_scale(self.training.shape, name)
             value.sub_(update.mul_(like(knobs.rate_R * scale, value)))
-        return losses_R.detach()
+        return losses_R
+
+    def _gradients(self, rows_RBT: Tensor) -> tuple[Tensor, Parameters]:
+        """Mean losses [R] over the batch and their gradients, part by part."""
+        leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
+        total_R: Tensor | None = None
+        sums: list[Tensor] = []
+        for part in rows_RBT.chunk(self.training.num_micro_batches, dim=1):
+            losses_R = self.losses(leaves, part) * (part.shape[1] / rows_RBT.shape[1])
+            found = torch.autograd.grad(losses_R.sum(), list(leaves.values()))
+            if total_R is None:
+                total_R, sums = losses_R.detach(), list(found)
+            else:
+                total_R += losses_R.detach()
+                for mine, more in zip(sums, found, strict=True):
+                    mine.add_(more)
+        assert total_R is not None
+        return total_R, dict(zip(leaves, sums, strict=True))
 
     def losses(self, parameters: Parameters, rows_RBT: Tensor) -> Tensor:
         """Each replica's mean loss [R] on rows [R, B, T + 1]."""
