@@ -1,5 +1,7 @@
 """space_words against a plain-Python reference over the same classes, and against words counted by hand."""
 
+import re
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -51,3 +53,37 @@ def test_words_by_hand(text: str, expected: str) -> None:
 def test_equals_the_reference_for_slices_too(texts: list[str | None], start: int) -> None:
     column = pa.array(texts, type=pa.large_string()).slice(start)
     assert space_words(column).to_pylist() == [reference(text or "") for text in texts[start:]]
+
+
+LAYOUTS = [
+    ("", ""),
+    ("\n \n", ""),
+    ("Home 12", "Home 0 xlinetn"),
+    (
+        "It ends.\n\n  It goes on and on, with more words \n",
+        "It ends . xlinetp It goes on and on , with more words xlinesn",
+    ),
+    ("a" * 14, "a" * 14 + " xlinetn"),
+    ("a" * 15, "a" * 15 + " xlinesn"),
+    ("a" * 40, "a" * 40 + " xlinemn"),
+    ("a" * 100 + "。", "a" * 100 + " 。 xlinelp"),
+    ("他说：“好”", "他 说 ： “ 好 ” xlinetp"),
+    ("3,141 or 2x4\n1\n2", "0 , 0 or 0x0 xlinetn 0 xlinetn 0 xlinetn"),
+    ("1 2\n" * 3, "0 0 xlinetn " * 2 + "0 0 xlinetn"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), LAYOUTS)
+def test_layout_by_hand(text: str, expected: str) -> None:
+    assert space_words(pa.array([text], type=pa.large_string()), layout=True).to_pylist() == [expected]
+
+
+@given(st.lists(st.text(alphabet="a1 .\n字", max_size=30), max_size=4))
+def test_layout_is_words_with_zeros_and_line_ends(texts: list[str]) -> None:
+    """Without the words for line ends, and with every number as 0, it is the plain form of the zeroed text."""
+    column = pa.array(texts, type=pa.large_string())
+    for text, line in zip(texts, space_words(column, layout=True).to_pylist(), strict=True):
+        words = (line or "").split(" ") if line else []
+        ends = [word for word in words if word.startswith("xline")]
+        assert len(ends) == sum(bool(part.strip()) for part in text.split("\n"))
+        assert " ".join(word for word in words if word not in ends) == reference(re.sub("1+", "0", text))

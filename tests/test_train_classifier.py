@@ -1,5 +1,6 @@
 """train_classifier: what it trains separates, twice the same bytes, and the card says what was measured."""
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -7,13 +8,21 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
 from corpusmill.stages.measure.classifier import Classifier
-from corpusmill.stages.models.train_classifier import Example, TrainSettings, evaluate_slice, roc_auc, train_classifier
+from corpusmill.stages.models.train_classifier import (
+    Example,
+    TrainSettings,
+    evaluate_slice,
+    read_examples,
+    roc_auc,
+    train_classifier,
+)
 
 GOOD = "the museum opened a garden of {} old trees near the river in {}"
 BAD = "click here to buy {} cheap pills now best price offer {} !!!"
@@ -92,6 +101,21 @@ def test_training_does_not_depend_on_what_memory_held_before(tmp_path: Path) -> 
 def test_too_small_a_cutoff_is_refused() -> None:
     with pytest.raises(RequestError, match="cutoff is 256, expected at least 257"):
         TrainSettings(positive="good", negative="bad", cutoff=256)
+
+
+def test_examples_from_files(tmp_path: Path) -> None:
+    rows = [{"text": "a", "source": "s", "license": "MIT", "lang": "en", "group": "g"}, {"text": "b"}]
+    content = "".join(json.dumps(row) + "\n" for row in rows).encode() + b"\n"
+    (tmp_path / "plain.jsonl").write_bytes(content)
+    (tmp_path / "more.jsonl.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "most.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(content))
+    for name in ("plain.jsonl", "more.jsonl.gz", "most.jsonl.zst"):
+        first, second = read_examples([tmp_path / name], positive=True)
+        assert first == Example("a", True, "s", "MIT", "en", "g")
+        assert second == Example("b", True, name, "")
+    (tmp_path / "bad.jsonl").write_bytes(b'{"text": "a"}\n{"text": null}\n')
+    with pytest.raises(RequestError, match=r"bad\.jsonl:2: field 'text' is no string"):
+        list(read_examples([tmp_path / "bad.jsonl"], positive=False))
 
 
 def test_one_label_is_refused(tmp_path: Path) -> None:

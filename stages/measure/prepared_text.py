@@ -6,6 +6,7 @@ model's preparation:
     one_line   line feeds become spaces (language identification; models trained elsewhere)
     words      NFKC, lower case, without addresses and @names; a blank between any two words, where each character
                of a script without spaces and each symbol is a word (`stages/kernels/spacing.py`)
+    layout     the same with numbers as 0 and a word for the length and the end of each line
 
 Arrow and a kernel do it, without a Python object per document.
 """
@@ -29,8 +30,23 @@ def words(text: Column) -> Column:
     """The texts as words between single spaces; null and what holds no word become ''."""
     from corpusmill.stages.kernels.spacing import space_words
 
+    return space_words(_plain(text))
+
+
+def layout(text: Column) -> Column:
+    """As `words`, with the layout of the lines."""
+    from corpusmill.stages.kernels.spacing import space_words
+
+    return space_words(_plain(text), layout=True)
+
+
+def _plain(text: Column) -> Column:
     plain = pc.utf8_lower(cast("Any", pc).utf8_normalize(text, form="NFKC"))  # not in pyarrow's stubs
-    return space_words(pc.replace_substring_regex(plain, ADDRESSES, " "))
+    return cast("Column", pc.replace_substring_regex(plain, ADDRESSES, " "))
 
 
-PREPARATIONS: Final[dict[str, Callable[[Column], Column]]] = {"one_line": one_line, "words": words}
+PREPARATIONS: Final[dict[str, Callable[[Column], Column]]] = {
+    "one_line": one_line,
+    "words": words,
+    "layout": layout,
+}

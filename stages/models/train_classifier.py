@@ -7,6 +7,7 @@ loaded. Same examples, same settings: same bytes (see train_process). Joulin et 
 in Joulin et al. 2016, FastText.zip.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -14,10 +15,10 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +35,8 @@ MIN_CUTOFF = 257  # product quantisation learns 256 centroids from the rows; one
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled text. `group` keeps together what must not be split; empty is the text itself."""
+    """One labelled text. `group` keeps together what must not be split; empty is the text itself. `times` is how
+    often an epoch sees it, for sources that are small."""
 
     text: str
     positive: bool
@@ -42,6 +44,7 @@ class Example:
     license: str
     lang: str = ""
     group: str = ""
+    times: int = 1
 
     def held_out(self, one_in: int) -> bool:
         digest = hashlib.blake2b((self.group or self.text).encode(), digest_size=8).digest()
@@ -75,6 +78,11 @@ class TrainSettings:
             )
 
 
+DCLM = TrainSettings(
+    positive="hq", negative="cc", text="one_line", dim=100, lr=0.1, bucket=2_000_000, cutoff=None
+)  # Li et al. 2024, DataComp-LM, section 4.4: word bigrams, fastText's defaults otherwise; lines joined by spaces
+
+
 def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSettings) -> dict[str, Any]:
     """Writes the model `out` (.ftz) and its card beside it; returns the card. Takes a minute per 20 MB of text."""
     everything = list(examples)
@@ -87,7 +95,7 @@ def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSett
             )
     with tempfile.TemporaryDirectory() as folder:  # a card of an older model beside `out` would refuse the new one
         model = Path(folder) / out.name
-        _train(_labelled_lines(training, settings), model, settings)
+        train_model(training, model, settings)
         scores = score_texts(model, [e.text for e in held_out], settings)
         content = model.read_bytes()
     card = {
@@ -107,6 +115,29 @@ def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSett
     out.write_bytes(content)
     write_card(out, card)
     return card
+
+
+def read_examples(paths: Iterable[Path], *, positive: bool) -> Iterator[Example]:
+    """Rows of JSONL files (plain, .gz or .zst) with `text`, and where they have them `source` (else the file's name),
+    `license`, `lang` and `group`. RequestError names the file and line of a row without text."""
+    for path in paths:
+        with path.open("rb") as raw, _decompressed(raw, path.suffix) as lines:
+            for number, line in enumerate(lines.read().split(b"\n"), start=1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not isinstance(row, dict) or not isinstance(row.get("text"), str):
+                    raise RequestError(f"{path}:{number}: field 'text' is no string. Give rows with a text each.")
+                facts = {name: str(row.get(name) or "") for name in ("license", "lang", "group")}
+                yield Example(row["text"], positive, str(row.get("source") or path.name), **facts)
+
+
+def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
+    if suffix == ".zst":
+        import zstandard
+
+        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw))
+    return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if suffix == ".gz" else raw
 
 
 def write_card(model: Path, card: dict[str, Any]) -> None:
@@ -179,15 +210,18 @@ def _share(hits: npt.NDArray[np.bool_]) -> float | None:
 def _labelled_lines(training: Sequence[Example], settings: TrainSettings) -> list[str]:
     """fastText's lines, in the order of a hash of the text: the order of the examples changes nothing."""
     prepared = PREPARATIONS[settings.text](pa.array([e.text for e in training], type=pa.large_string())).to_pylist()
-    lines = [
-        f"__label__{settings.positive if e.positive else settings.negative} {line}\n"
-        for e, line in zip(training, prepared, strict=True)
-        if line
-    ]
-    return sorted(lines, key=lambda line: hashlib.blake2b(f"{settings.seed} {line}".encode(), digest_size=8).digest())
+    keyed = []
+    for example, line in zip(training, prepared, strict=True):
+        labelled = f"__label__{settings.positive if example.positive else settings.negative} {line}\n"
+        for time in range(example.times if line else 0):
+            key = hashlib.blake2b(f"{settings.seed} {time} {labelled}".encode(), digest_size=8).digest()
+            keyed.append((key, labelled))
+    return [labelled for _, labelled in sorted(keyed)]
 
 
-def _train(lines: list[str], model: Path, settings: TrainSettings) -> None:
+def train_model(training: Sequence[Example], model: Path, settings: TrainSettings) -> None:
+    """Writes fastText's file alone, without card, from all of the examples."""
+    lines = _labelled_lines(training, settings)
     names = ("dim", "epoch", "lr", "wordNgrams", "minn", "maxn", "minCount", "bucket", "seed", "cutoff")
     text, chosen = model.with_suffix(".txt"), model.with_suffix(".settings")
     text.write_text("".join(lines), encoding="utf-8")

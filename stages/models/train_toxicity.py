@@ -45,6 +45,7 @@ SETTINGS = TrainSettings(
 )
 SNIPPET_CHARS = (60, 120, 250, 500, 1000, 3000)
 MAX_SNIPPETS = 4000  # of one clean file
+TIMES = {"germeval2018": 4, "beep-korean": 2}  # small sources that are alone in their language
 
 IDENTITY_TERMS = {  # language → neutral templates, and terms in one string
     "en": (
@@ -75,7 +76,9 @@ def labelled_comments(data: Path) -> Iterator[Example]:
     for row in read_rows(data / "toxicity" / "toxicity-train.jsonl.zst"):
         family = row.get("functionality")
         group = f"{row['source']}/{row['lang']}/{family}" if family else ""
-        yield Example(row["text"], bool(row["toxic"]), row["source"], row["license"], row["lang"], group)
+        source = row["source"]
+        times = TIMES.get(source, 1)
+        yield Example(row["text"], bool(row["toxic"]), source, row["license"], row["lang"], group, times)
 
 
 def clean_snippets(data: Path) -> Iterator[Example]:
@@ -89,14 +92,14 @@ def clean_snippets(data: Path) -> Iterator[Example]:
             for snippet in snippets(row["text"])
             if snippet.strip()
         ]
-        yield from sorted(cut, key=lambda example: _hash(example.text))[:MAX_SNIPPETS]
+        yield from sorted(cut, key=lambda example: hash_text(example.text))[:MAX_SNIPPETS]
 
 
 def snippets(text: str) -> Iterator[str]:
     """The text in pieces whose lengths follow from a hash of their beginning."""
     start = 0
     while start < len(text):
-        length = SNIPPET_CHARS[_hash(text[start : start + 60]) % len(SNIPPET_CHARS)]
+        length = SNIPPET_CHARS[hash_text(text[start : start + 60]) % len(SNIPPET_CHARS)]
         yield text[start : start + length]
         start += length
 
@@ -128,7 +131,7 @@ def read_rows(file: Path) -> Sequence[dict[str, Any]]:
         return [json.loads(line) for line in reader.read().split(b"\n") if line]
 
 
-def _hash(text: str) -> int:
+def hash_text(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
