@@ -68,6 +68,10 @@ class PlanLoader:
         """Raises RequestError where the run's shards or tokenizer are not the plan's."""
         return cls(plan, read_manifest(run))
 
+    def __reduce__(self) -> tuple[type["PlanLoader"], tuple[Plan, TokenManifest]]:
+        """Workers in other processes map the shards themselves."""
+        return PlanLoader, (self.plan, self.manifest)
+
     def __len__(self) -> int:
         """Positions in the plan."""
         return self.plan.num_rows

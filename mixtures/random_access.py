@@ -31,15 +31,6 @@ class PlanSource:
         inputs, targets = self.loader.pairs_at(np.array([position.__index__()], dtype=np.int64))
         return {"inputs": inputs[0], "targets": targets[0]}
 
-    def __getstate__(self) -> dict[str, object]:
-        return {"run": self.loader.manifest.run, "plan": self.loader.plan}
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        run, plan = state["run"], state["plan"]
-        assert isinstance(run, Path)
-        assert isinstance(plan, Plan)
-        self.loader = PlanLoader.open(run, plan)
-
     def __repr__(self) -> str:
         """Grain stores this with its checkpoints and refuses another at resume."""
         return f"PlanSource({self.loader.plan.fingerprint})"

@@ -27,12 +27,12 @@ def test_dataset_by_position(loader: PlanLoader) -> None:
     assert torch.equal(PlanDataset(loader, shifted=False)[5]["labels"], rows[5, :-1])
 
 
-@pytest.mark.parametrize("num_workers", [0, 2])
-def test_stream_under_a_dataloader_is_the_plan(loader: PlanLoader, num_workers: int) -> None:
+@pytest.mark.parametrize(("num_workers", "context"), [(0, None), (2, "fork"), (1, "spawn")])
+def test_stream_under_a_dataloader_is_the_plan(loader: PlanLoader, num_workers: int, context: str | None) -> None:
     rows = torch.from_numpy(loader.rows(0, NUM_ROWS))
     stream = PlanStream(loader, 600, num_threads=0)
     stream.load_state_dict({"position": 1800})
-    batches = list(DataLoader(stream, batch_size=None, num_workers=num_workers))
+    batches = list(DataLoader(stream, batch_size=None, num_workers=num_workers, multiprocessing_context=context))
     assert [batch["position"] for batch in batches] == [2400, 3000, 3600, 4200, 4800]
     joined = torch.cat([batch["input_ids"].reshape(-1, LENGTH) for batch in batches])
     assert torch.equal(joined, rows[1800:4800, :-1])
