@@ -10,9 +10,7 @@ import pyarrow as pa
 import pytest
 from gather_rounds import documents, run_gather, run_without_parts, split_parts
 
-from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.gather.decontaminate import Decontaminate, joined_spans
-from corpusmill.stages.gather.evaluation_suites import Fields, read_suites
 
 DATA = os.environ.get("CORPUSMILL_DATA")
 QUESTIONS = "benchmarks/benchmark-questions-a.jsonl.zst"
@@ -140,40 +138,6 @@ def test_fates_do_not_depend_on_parts_or_ranges(suite: Path) -> None:
         told = rounds["judge"].drop_columns(["key"]).sort_by([("id", "ascending"), ("item", "ascending")]).to_pylist()
         fates.append((told, sum(table.column("keep").to_pylist().count(False) for table in decisions)))
     assert fates[0] == fates[1]
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [("{", "line 1: no JSON"), ('{"q": "x"}', "field 'question' is NoneType"), ("[1]", "field 'question'")],
-)
-def test_a_line_that_is_no_item_is_named(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "bad.jsonl"
-    path.write_text(line + "\n")
-    with pytest.raises(RequestError, match=message):
-        read_suites([path], Fields())
-
-
-def test_a_missing_suite_is_named(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="no such file"):
-        read_suites([tmp_path / "none.jsonl"], Fields())
-
-
-@pytest.mark.parametrize(
-    ("answer", "choices", "text"),
-    [
-        (1, ["a", "b"], "b"),
-        ("A", ["x", "y"], "x"),
-        ("b", ["x", "y"], "y"),
-        ("C", ["x", "y"], "C"),
-        (None, [], ""),
-        (7, [], "7"),
-    ],
-)
-def test_answers(tmp_path: Path, answer: Any, choices: list[str], text: str) -> None:
-    path = tmp_path / "suite.jsonl"
-    path.write_text(json.dumps({"prompt": "q", "choices": choices, "answer": answer}) + "\n")
-    (item,) = read_suites([path], Fields(question="prompt"))
-    assert (item.name, item.answer) == ("suite/0", text)
 
 
 @pytest.mark.parametrize("settings_", [{"min_overlap": 0}, {"min_beginning": 1.5}, {"min_words": 2}])

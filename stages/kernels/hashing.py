@@ -147,3 +147,4 @@ def warmup() -> None:
     hash_spaced(data, offsets, folding_table(), np.uint64(0))
     hash_folded(data, offsets, folding_table(), np.uint64(0))
     mix_all(pa.array([1], pa.uint64()).to_numpy())
+    mix_all(np.ones(1, dtype=np.uint64))

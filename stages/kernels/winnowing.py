@@ -184,5 +184,6 @@ def warmup() -> None:
     data, offsets = text_buffers(pa.array(["warm up"], pa.large_string()))
     ones = np.ones(1, dtype=np.int64)
     sample_windows(data, offsets, 3)
-    window_hashes(data, offsets, 3, np.zeros(1, dtype=np.int64), ones, ones)
+    read_only = pa.array([1], pa.int64()).to_numpy()
+    window_hashes(data, offsets, 3, np.zeros(1, dtype=np.int64), read_only, read_only)
     repeated_in_runs(np.array([0, 1], dtype=np.int64), ones, ones, ones, ones)
