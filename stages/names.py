@@ -36,6 +36,7 @@ STAGES = {
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",
     "minhash": "corpusmill.stages.gather.minhash:MinHash",
+    "substrings": "corpusmill.stages.gather.substrings:Substrings",
     "decontaminate": "corpusmill.stages.gather.decontaminate:Decontaminate",
 }
 """Short name -> module:class. A stage's class says its kind."""
