@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
-from corpusmill.stages.measure.classifier import ClassifierWorker
-from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, Toxicity
+from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, Toxicity, ToxicityWorker
 from corpusmill.stages.models import train_toxicity
 from corpusmill.stages.models.model_file import MODELS
 from corpusmill.stages.models.train_classifier import roc_auc, score_texts
@@ -37,7 +37,7 @@ CLEAN = [
 
 
 @cache
-def worker() -> ClassifierWorker:
+def worker() -> ToxicityWorker:
     return Toxicity().open()
 
 
@@ -61,6 +61,24 @@ def test_text_without_words_is_undefined() -> None:
 def test_splitting_changes_nothing() -> None:
     texts: list[str | None] = [*TOXIC, None, *CLEAN]
     assert measured(texts) == [score for text in texts for score in measured([text])]
+
+
+def test_an_insult_in_a_long_text_shows_in_its_paragraph() -> None:
+    stage = Toxicity(paragraphs=True, max_score=None, max_paragraph_score=0.9)
+    text = "\n\n".join([*CLEAN * 20, TOXIC[0], *CLEAN])
+    batch = pa.record_batch({"text": pa.array(["", text], type=pa.large_string())})
+    columns = stage.open().measure(batch, Scratch())
+    assert {name: column.type for name, column in columns.items()} == stage.adds()
+    assert columns["toxicity"].to_pylist()[1] < 0.1  # type: ignore[operator]  # Arrow's values are untyped
+    assert columns["toxicity_max_paragraph"].to_pylist() == [None, pytest.approx(measured([TOXIC[0]])[0])]
+    start = text.encode().index(TOXIC[0].encode())
+    spans = columns["toxicity_paragraphs"].to_pylist()[1]
+    assert spans is not None
+    assert [(s["start"], s["end"]) for s in spans if s["score"] > 0.9] == [(start, start + len(TOXIC[0].encode()))]
+    limit = Rule("toxicity.toxic_paragraph", value=("toxicity_max_paragraph",), op=">", limit=0.9)
+    assert stage.rules() == (limit,)
+    with pytest.raises(RequestError, match="Set paragraphs: true"):
+        Toxicity(max_paragraph_score=0.9)
 
 
 def test_the_rule() -> None:

@@ -128,8 +128,8 @@ def read_examples(paths: Iterable[Path], *, positive: bool) -> Iterator[Example]
                 row = json.loads(line)
                 if not isinstance(row, dict) or not isinstance(row.get("text"), str):
                     raise RequestError(f"{path}:{number}: field 'text' is no string. Give rows with a text each.")
-                facts = {name: str(row.get(name) or "") for name in ("license", "lang", "group")}
-                yield Example(row["text"], positive, str(row.get("source") or path.name), **facts)
+                license_, lang, group = (str(row.get(name) or "") for name in ("license", "lang", "group"))
+                yield Example(row["text"], positive, str(row.get("source") or path.name), license_, lang, group)
 
 
 def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
