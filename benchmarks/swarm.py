@@ -147,7 +147,7 @@ class Eager(nn.Module):
         self.out = nn.ModuleList(nn.Linear(inner, width, bias=False) for _ in range(shape.num_layers))
         self.gate_up = nn.ModuleList(nn.Linear(width, 2 * shape.ff_width, bias=False) for _ in range(shape.num_layers))
         self.down = nn.ModuleList(nn.Linear(shape.ff_width, width, bias=False) for _ in range(shape.num_layers))
-        cos, sin = rotary_angles(length, shape.head_width, self.bias)
+        cos, sin = rotary_angles(length, shape.head_width, self.bias.dtype, self.bias.device)
         self.register_buffer("cos", cos)
         self.register_buffer("sin", sin)
 

@@ -158,3 +158,19 @@ def test_kept_replicas_go_on_as_before() -> None:
     stack.keep([5, 2])
     losses = np.array([stack.train_step(batch[[5, 2]]).numpy() for batch in data[10:]])
     np.testing.assert_allclose(losses, straight[10:, [5, 2]], rtol=1e-12)
+
+
+def test_bfloat16_products_with_float32_masters_learn_alike() -> None:
+    data = rows()
+    exact = trained(replace(TRAINING, dtype="float32"), REPLICAS[:2], data[:, :2])
+    rounded = trained(replace(TRAINING, dtype="float32", autocast=True), REPLICAS[:2], data[:, :2])
+    assert not np.array_equal(exact, rounded)
+    np.testing.assert_allclose(rounded[:10], exact[:10], rtol=0.02)
+    assert (rounded[-5:].mean(0) < rounded[:5].mean(0) - 0.5).all()
+
+
+def test_micro_batches_change_rounding_alone() -> None:
+    data = rows()[:10]
+    np.testing.assert_allclose(
+        trained(replace(TRAINING, num_micro_batches=2), REPLICAS, data), trained(TRAINING, REPLICAS, data), rtol=1e-9
+    )

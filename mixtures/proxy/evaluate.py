@@ -86,7 +86,9 @@ def summed_bits(
         tokens = torch.from_numpy(padded).to(device).expand(R, *padded.shape)
         with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
             states = transformer.final_states(parameters, shape, tokens[..., :-1])
-            weight = transformer.head_weight(parameters, shape).to(states.dtype)
+        weight = transformer.head_weight(parameters, shape)
+        if autocast:
+            states, weight = states.bfloat16(), weight.bfloat16()
         targets, scale = tokens[..., 1:].flatten(1), transformer.logit_scale(shape)
         losses = token_losses(states, weight, parameters["bias"], targets, scale=scale)
         losses_Rnt = losses.double().view(R, len(batch), length).cpu().numpy()

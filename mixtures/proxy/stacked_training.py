@@ -153,10 +153,13 @@ class StackedTraining:
         if training.end_of_document is not None:  # a document's end token is its last
             ends = (inputs == training.end_of_document).to(torch.int32)
             documents = ends.cumsum(-1) - ends
-        with torch.autocast(training.device.split(":")[0], torch.bfloat16, enabled=training.autocast):
+        device_type = training.device.split(":")[0]
+        with torch.autocast(device_type, torch.bfloat16, enabled=training.autocast, cache_enabled=False):
             states = transformer.final_states(parameters, shape, inputs, documents)
-            weight = transformer.head_weight(parameters, shape).to(states.dtype)
-        weights_RN = states.new_full((1, 1), 1.0 / targets.shape[1]).expand(targets.shape)
+        weight = transformer.head_weight(parameters, shape)
+        if training.autocast:
+            states, weight = states.bfloat16(), weight.bfloat16()
+        weights_RN = parameters["bias"].new_full((1, 1), 1.0 / targets.shape[1]).expand(targets.shape)
         scale = transformer.logit_scale(shape)
         return cross_entropy(states, weight, parameters["bias"], targets, weights_RN, scale=scale)
 

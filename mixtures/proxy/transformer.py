@@ -23,6 +23,7 @@ width, L layers, V vocabulary. Cost: `Shape.flops_per_token`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -163,9 +164,10 @@ def final_states(
     """
     R, B, T = tokens_RBT.shape
     scale = BASE_LAYERS / shape.num_layers
-    cos_TK, sin_TK = rotary_angles(T, shape.head_width, parameters["embedding"])
+    embedding = parameters["embedding"]
+    cos_TK, sin_TK = rotary_angles(T, shape.head_width, embedding.dtype, embedding.device)
     mask = None if documents_RBT is None else document_mask(documents_RBT)
-    x = rms_norm(look_up(parameters["embedding"], tokens_RBT.reshape(R, B * T)))
+    x = rms_norm(look_up(embedding, tokens_RBT.reshape(R, B * T)))
     for layer in layers(parameters):
         u = rms_norm(x)
         query = heads(u @ layer["query"], T, shape.num_heads)
@@ -215,11 +217,12 @@ def per_sequence(sharpness_RH: Tensor, B: int) -> Tensor:
     return sharpness_RH.repeat_interleave(B, dim=0)[:, :, None, None]
 
 
-def rotary_angles(T: int, head_width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [T, K / 2] of position * base^(-2 i / K), computed in float64."""
+@lru_cache(maxsize=64)
+def rotary_angles(T: int, head_width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [T, K / 2] of position * base^(-2 i / K), computed in float64, kept for the next step."""
     rates = ROTARY_BASE ** (-np.arange(0, head_width, 2) / head_width)
     angles: npt.NDArray[np.float64] = np.outer(np.arange(T), rates)
-    return torch.from_numpy(np.cos(angles)).to(like), torch.from_numpy(np.sin(angles)).to(like)
+    return torch.from_numpy(np.cos(angles)).to(device, dtype), torch.from_numpy(np.sin(angles)).to(device, dtype)
 
 
 def rotate(x: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
