@@ -101,7 +101,8 @@ def test_held_out_comments_reach_the_floors() -> None:
     sets = {
         "en": (("davidson2017", "stormfront-sentences"), 0.92, 0.60),
         "zh": (("cold",), 0.94, 0.55),
-        "ko": (("beep-korean",), 0.78, 0.30),
+        "ko": (("beep-korean",), 0.78, 0.50),
+        "de": (("germeval2018",), 0.84, 0.40),
     }
     examples = [e for e in train_toxicity.labelled_comments(DATA) if e.held_out(10)]
     for sources, auc_floor, recall_floor in sets.values():
