@@ -20,7 +20,7 @@ LONGEST = 128
 PACKED_BYTES = 15
 PACKED_IDS = 3
 """A segment of so many bytes and ids is one 32-byte slot, a single access to memory: 3x over separate arrays."""
-PACKED_BITS = 17
+PACKED_BITS = 18
 PACKED_SLOTS = 1 << PACKED_BITS
 PROBES = 4
 SLOTS = 1 << 18
@@ -31,7 +31,7 @@ WORK_BYTES = 256
 
 
 class SegmentTable(NamedTuple):
-    """Segments and their ids; about 35 MB when full, touched only as it fills."""
+    """Segments and their ids; about 40 MB when full, touched only as it fills."""
 
     packed: npt.NDArray[np.uint64]  # [PACKED_SLOTS * 4]: 15 bytes and their number, then ids of 20 bits; ids 0 is empty
     slots: npt.NDArray[np.int32]  # [SLOTS] entry + 1; 0 is empty: the segments that do not fit above

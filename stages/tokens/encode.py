@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.pipeline.columns import integers, lengths
-from corpusmill.pipeline.document import Column, split_batch
+from corpusmill.pipeline.document import BATCH_BYTES, Column, split_batch
 from corpusmill.pipeline.fingerprint import code_hash, hash_json, versions
 from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_part
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
@@ -90,7 +90,7 @@ class EncodePhase:
         ):
             runs = SortedRuns(body, index, schema, encoder, self.settings.run_tokens)
             for rows in read_part(desk.run, part, columns, text=True):
-                for batch in split_batch(rows):
+                for batch in split_batch(rows, min(BATCH_BYTES, self.settings.run_tokens)):
                     is_val = np.isin(integers(batch.column("row"), np.uint64), held)
                     buckets = np.where(is_val, VAL, bucket_names(batch, self.settings.bucket_by, edges))
                     runs.add(batch, buckets, document_hashes(batch, self.seed, "order"))
