@@ -64,8 +64,11 @@ def load_stack(folder: RunFolder, path: str, stack: StackedTraining, history: Hi
 
 def stacked_runs(folder: RunFolder, path: str) -> list[str]:
     """The keys of the runs in a checkpoint, in order; reads its head alone."""
-    with folder.open(path) as file:
-        return _metadata(file)["runs"].split()
+    try:
+        with folder.open(path) as file:
+            return _metadata(file)["runs"].split()
+    except (ValueError, KeyError) as error:
+        raise DamagedFileError(f"{folder.url}/{path}: {error!r}: delete it; its stack starts anew.") from error
 
 
 def _metadata(file: BinaryIO) -> dict[str, str]:
