@@ -125,3 +125,11 @@ def test_fates_do_not_depend_on_parts_order_or_ranges(
 
 def test_a_corpus_without_parts() -> None:
     run_without_parts(Exact())
+
+
+def test_urls_can_be_compared_instead() -> None:
+    batch = documents(["a", "b", "a", "a"], ids=list("abcd"))
+    urls = pa.array(["http://www.x.org/p/", "https://x.org/p#top", None, "no url"], pa.string())
+    parts = [[batch.set_column(batch.schema.get_field_index("url"), "url", urls)]]
+    decisions, _ = run_gather(Exact(compare="url"), parts)
+    assert dropped_ids(parts, decisions) == {"b": ("exact.duplicate_url", "a")}
