@@ -170,10 +170,14 @@ class TokenReader:
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
         """Tokens [start, stop) of the source: a view where they lie in one file, else a copy."""
-        out: npt.NDArray[Any] = np.empty(stop - start, dtype=self.dtype)
         index = bisect_right(self._starts, start) - 1
-        if index + 1 < len(self._starts) and stop <= self._starts[index + 1]:
-            return self.file(index)[start - self._starts[index] : stop - self._starts[index]]
+        if 0 <= index < len(self._files) and start <= stop <= self._starts[index + 1]:
+            tokens = self._files[index]
+            if tokens is None:
+                tokens = self.file(index)
+            first = self._starts[index]
+            return tokens[start - first : stop - first]
+        out: npt.NDArray[Any] = np.empty(max(stop - start, 0), dtype=self.dtype)
         self.read_into(out, start)
         return out
 

@@ -56,7 +56,7 @@ def test_reads_inside_one_file_are_views_and_read_only(reader: TokenReader) -> N
     assert not tokens.flags.writeable
 
 
-@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (95, 101), (101, 101)])
+@pytest.mark.parametrize(("start", "stop"), [(-1, 3), (-2, -1), (95, 101), (101, 101)])
 def test_outside_the_source(reader: TokenReader, start: int, stop: int) -> None:
     with pytest.raises(IndexError, match="web: tokens"):
         reader.read(start, stop)
