@@ -1,7 +1,18 @@
 #!/bin/sh
-# The environment of the readers of token shards and exports: they conflict with ours, and are heavy.
+# The environments of the readers of token shards and exports: heavy, and in conflict with ours and with each other.
+# Not under constraints.txt, since mosaicml-streaming wants another NumPy. Idempotent.
 set -e
 cd "$(dirname "$0")/../.."
-[ -x .venv-readers/bin/python ] || "${PYTHON:-python3}" -m venv .venv-readers
-.venv-readers/bin/pip install --quiet torch==2.13.0 megatron-core==0.16.1 datatrove==0.10.1 litdata ai2-olmo-core==3.0.0 \
-    'zarr>=3' tokenizers tiktoken sentencepiece zstandard
+
+environment() { # NAME PACKAGE…
+    name=$1
+    shift
+    stamp=".venv-$name/.installed-$(printf '%s ' "$@" | cksum | cut -d' ' -f1)"
+    [ -f "$stamp" ] && return
+    [ -x ".venv-$name/bin/python" ] || "${PYTHON:-python3}" -m venv ".venv-$name"
+    ".venv-$name/bin/pip" install --quiet "$@"
+    touch "$stamp"
+}
+
+environment readers torch==2.13.0 megatron-core==0.16.1 datatrove==0.10.1 litdata==0.2.76 ai2-olmo-core==3.0.0 sentencepiece
+environment mosaic torch==2.13.0 mosaicml-streaming==0.13.0
