@@ -69,16 +69,22 @@ def reference(text: str, words: list[str], lang: str) -> dict[str, int | None]:
     counted |= zip(("pieces", "dup_lines", "dup_line_chars"), duplicates(re.split("\n+", text)), strict=True)
     names = ("paragraphs", "dup_paragraphs", "dup_paragraph_chars")
     counted |= zip(names, duplicates(re.split("\n{2,}", text.strip())), strict=True)
+    scale, blank = 1, " "
+    if counted["text_word_chars"] is None:
+        alphabetic = sum(any(is_(c, chars.SINGLE) for c in word) and ord(word[0]) < 0x2E80 for word in words)
+        scale, blank = 4 if 2 * alphabetic >= single else 2, ""
     for n in TOP_SIZES:
-        grams = [tuple(words[at : at + n]) for at in range(len(words) - n + 1)]
-        (gram, times), *_ = Counter(grams).most_common(1) or [((), 0)]
-        counted[f"top_{n}_gram_chars"] = times * len(" ".join(gram))
+        size = n * scale
+        grams = [blank.join(words[at : at + size]) for at in range(len(words) - size + 1)]
+        (gram, times), *_ = Counter(grams).most_common(1) or [("", 0)]
+        counted[f"top_{n}_gram_chars"] = times * len(gram)
     for n in DUPLICATE_SIZES:
+        size = n * scale
         seen: set[str] = set()
         at = repeated = 0
-        while at <= len(words) - n:
-            gram_text = "".join(words[at : at + n])
-            at, repeated = (at + n, repeated + len(gram_text)) if gram_text in seen else (at + 1, repeated)
+        while at <= len(words) - size:
+            gram_text = "".join(words[at : at + size])
+            at, repeated = (at + size, repeated + len(gram_text)) if gram_text in seen else (at + 1, repeated)
             seen.add(gram_text)
         counted[f"dup_{n}_gram_chars"] = repeated
     return counted
@@ -92,8 +98,15 @@ def test_measures_equal_the_reference(texts: list[str]) -> None:
     assert measure(texts, "en") == expected
 
 
-def test_a_repetitive_text_equals_the_reference() -> None:
-    text = "one two three four five six. One two three four five six.\n\nthe the the the\n" * 30
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one two three four five six. One two three four five six.\n\nthe the the the\n" * 30,
+        "我们在北京大学学习中文和历史。他们在北京大学学习英文和历史。" * 5,
+        "ภาษาไทยเป็นภาษาที่ดีและภาษาไทยเป็นภาษาที่สวยงาม" * 5,
+    ],
+)
+def test_a_repetitive_text_equals_the_reference(text: str) -> None:
     words = segment_by_script(batch_of([text])).words(0)
     assert measure([text], "en") == [reference(text, words, "en")]
 

@@ -25,9 +25,18 @@ BLANK = 0x20 + 1
 
 @kernel
 def count_repeated_ngrams(
-    first: npt.NDArray[np.int64], num_bytes: Int32s, num_chars: Int32s, hashes: Hashes, powers: Hashes
+    first: npt.NDArray[np.int64],
+    num_bytes: Int32s,
+    num_chars: Int32s,
+    hashes: Hashes,
+    powers: Hashes,
+    per_word: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """int64 [rows, 9]: characters of the top 2-, 3- and 4-gram, then of duplicate 5- to 10-grams; 0 without n words."""
+    """int64 [rows, 9]: characters of the top 2-, 3- and 4-gram, then of duplicate 5- to 10-grams; 0 without n words.
+
+    per_word: int64 [rows], 1, or how many of the row's words stand for one where they are letters of a script without
+    spaces: an n-gram has n times as many, and no blanks.
+    """
     counts = np.zeros((len(first) - 1, 9), dtype=np.int64)
     most = 0
     for row in range(len(first) - 1):
@@ -42,27 +51,42 @@ def count_repeated_ngrams(
         start = first[row]
         num_words = first[row + 1] - start
         mask = table_mask(num_words)
+        words, chars = hashes[start : start + num_words], num_chars[start : start + num_words]
         for word in range(num_words):
             factors[word] = power(num_bytes[start + word], powers)
-            grams[word], lengths[word] = hashes[start + word], num_chars[start + word]
+        grams[:num_words], lengths[:num_words] = words, chars
+        size, scale = 1, per_word[row]
         for n in range(2, 5):
-            for word in range(num_words - n + 1):
-                last = word + n - 1
-                grams[word] = (grams[word] * uint64(BASE) + uint64(BLANK)) * factors[last] + hashes[start + last]
-                lengths[word] += 1 + num_chars[start + last]
+            while size < n * scale:
+                size += 1
+                _extend(grams, lengths, words, chars, factors, size, scale == 1)
             table[: mask + 1] = 0
-            counts[row, n - 2] = _top(grams, lengths, num_words - n + 1, table, times, seen_at, mask)
-        for word in range(num_words):
-            grams[word], lengths[word] = hashes[start + word], num_chars[start + word]
+            counts[row, n - 2] = _top(grams, lengths, num_words - size + 1, table, times, seen_at, mask)
+        grams[:num_words], lengths[:num_words] = words, chars
+        size = 1
         for n in range(2, 11):
-            for word in range(num_words - n + 1):
-                last = word + n - 1
-                grams[word] = grams[word] * factors[last] + hashes[start + last]
-                lengths[word] += num_chars[start + last]
+            while size < n * scale:
+                size += 1
+                _extend(grams, lengths, words, chars, factors, size, False)
             if n >= 5:
                 table[: mask + 1] = 0
-                counts[row, n - 2] = _duplicate(grams, lengths, num_words - n + 1, n, table, mask)
+                counts[row, n - 2] = _duplicate(grams, lengths, num_words - size + 1, size, table, mask)
     return counts
+
+
+@kernel
+def _extend(
+    grams: Hashes, lengths: Int32s, words: Hashes, chars: Int32s, factors: Hashes, size: int, blanks: bool
+) -> None:
+    """Make n-grams of `size` words of those of one word less, in place."""
+    for word in range(len(words) - size + 1):
+        last = word + size - 1
+        gram = grams[word]
+        if blanks:
+            gram = gram * uint64(BASE) + uint64(BLANK)
+            lengths[word] += 1
+        grams[word] = gram * factors[last] + words[last]
+        lengths[word] += chars[last]
 
 
 @kernel
@@ -98,4 +122,4 @@ def _duplicate(grams: Hashes, lengths: Int32s, num_grams: int, n: int, table: Ha
 def warmup() -> None:
     """Compile for the arrays of a layout."""
     first, twice = np.array([0, 2]), np.ones(2, dtype=np.int32)
-    count_repeated_ngrams(first, twice, twice, np.ones(2, dtype=np.uint64), power_table())
+    count_repeated_ngrams(first, twice, twice, np.ones(2, dtype=np.uint64), power_table(), np.ones(1, dtype=np.int64))

@@ -5,7 +5,7 @@ import numpy.typing as npt
 from numba import uint64
 
 from corpusmill.stages.kernels.compile import kernel
-from corpusmill.stages.kernels.word_spans import HAS_LETTER, HAS_TEXT, IS_SINGLE
+from corpusmill.stages.kernels.word_spans import HAS_LETTER, HAS_TEXT, IS_ALPHABETIC, IS_SINGLE
 
 COUNTS = (
     "words",
@@ -14,6 +14,7 @@ COUNTS = (
     "letter_words",  # words with a letter
     "single_words",  # letters of scripts without spaces, a word each
     "longest_word",  # characters
+    "alphabetic_words",  # of the single words: of Thai, Lao, Burmese, Khmer
 )
 
 Hashes = npt.NDArray[np.uint64]
@@ -24,9 +25,9 @@ def count_words(
     first: npt.NDArray[np.int64], num_chars: npt.NDArray[np.int32], flags: npt.NDArray[np.uint8]
 ) -> npt.NDArray[np.int64]:
     """int64 [rows, len(COUNTS)]."""
-    counts = np.zeros((len(first) - 1, 6), dtype=np.int64)
+    counts = np.zeros((len(first) - 1, 7), dtype=np.int64)
     for row in range(len(first) - 1):
-        text, chars, letter, single, longest = 0, 0, 0, 0, 0
+        text, chars, letter, single, longest, alphabetic = 0, 0, 0, 0, 0, 0
         for word in range(first[row], first[row + 1]):
             kind, length = int(flags[word]), int(num_chars[word])
             if kind & HAS_TEXT:
@@ -34,9 +35,11 @@ def count_words(
                 chars += length
             letter += kind & HAS_LETTER != 0
             single += kind & IS_SINGLE != 0
+            alphabetic += kind & IS_ALPHABETIC != 0
             longest = max(longest, length)
         counts[row, 0], counts[row, 1], counts[row, 2] = first[row + 1] - first[row], text, chars
         counts[row, 3], counts[row, 4], counts[row, 5] = letter, single, longest
+        counts[row, 6] = alphabetic
     return counts
 
 

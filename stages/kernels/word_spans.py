@@ -32,7 +32,9 @@ BASE = 0xD6E8FEB86659FD93
 
 HAS_LETTER = 1  # a character of class LETTER
 HAS_TEXT = 2  # a character that is not in datatrove's punctuation set: not a symbol
-IS_SINGLE = 4  # a letter of a script without spaces
+IS_SINGLE = 4  # a letter of a script without spaces that was made a word; never set on words found elsewhere
+IS_ALPHABETIC = 8  # with IS_SINGLE: of Thai, Lao, Burmese, Khmer, whose letters are sounds, not of Han or kana
+FIRST_EAST_ASIAN = 0x2E80
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -64,7 +66,7 @@ def find_words(
             if kind & (SPACE | SKIP):
                 at += size
                 continue
-            start = at
+            start, lead = at, code
             seen, lacking, count = kind, ~kind, 1
             value = uint64(0)
             symbol = -1 if kind & (WORD | EXTEND | SINGLE) else code
@@ -90,6 +92,8 @@ def find_words(
                 seen, lacking, count = seen | next_kind, lacking | ~next_kind, count + 1
             starts[word], num_bytes[word], num_chars[word] = start - offsets[0], at - start, count
             hashes[word], flags[word] = value, _flags(seen, lacking)
+            if seen & SINGLE and lead < FIRST_EAST_ASIAN:
+                flags[word] |= IS_ALPHABETIC
             word += 1
         first[row + 1] = word
     return first, starts[:word], num_bytes[:word], num_chars[:word], hashes[:word], flags[:word]
@@ -136,7 +140,8 @@ def describe_words(data: Bytes, offsets: Offsets, classes: Classes) -> tuple[Int
             for _ in range(size):
                 value = value * uint64(BASE) + uint64(data[at]) + uint64(1)
                 at += 1
-        num_chars[word], hashes[word], flags[word] = count, value, _flags(seen, lacking)
+        num_chars[word], hashes[word] = count, value
+        flags[word] = _flags(seen & ~SINGLE, lacking)
     return num_chars, hashes, flags
 
 

@@ -4,8 +4,10 @@ What is counted differs between programs by the same name, so each is a named di
 0.10's GopherRepetitionFilter and GopherQualityFilter do (which FineWeb used), given the same words. Our words differ
 a little: English contractions stay one word, a run of one symbol is a word (see kernels/word_spans.py).
 
-Departures, all for languages other than English. A document in a script without spaces, whose words are single
-letters, has no word length: it is null, and its rules do not fire. The stop words are those of the document's language
+Departures, all for languages other than English. In a document in a script without spaces the words are single letters:
+it has no word length (null, the rules do not fire), and where a rule speaks of n words, 2n letters count, 4n in Thai,
+Lao, Burmese and Khmer, about what their words have. (With n letters, law in Chinese and all of Thai were repetitive.)
+The stop words are those of the document's language
 (`lang`; without it, those of English where most letters are ASCII); where there is no list they are not measured.
 Where the document has no words, or no lines, ratios are null.
 """
@@ -147,14 +149,20 @@ class GopherWorker:
         counts |= zip(names, repeated_pieces(batch, scratch, 1, strip=False).T, strict=True)
         names = ("paragraphs", "dup_paragraphs", "dup_paragraph_chars")
         counts |= zip(names, repeated_pieces(batch, scratch, 2, strip=True).T, strict=True)
-        grams = count_repeated_ngrams(words.first, words.num_bytes, words.num_chars, words.hashes, self.powers)
+        unspaced = 2 * counts["single_words"] >= np.maximum(counts["text_words"], 1)
+        letters_per_word = np.where(2 * counts["alphabetic_words"] >= counts["single_words"], 4, 2)
+        grams = count_repeated_ngrams(
+            words.first,
+            words.num_bytes,
+            words.num_chars,
+            words.hashes,
+            self.powers,
+            np.where(unspaced, letters_per_word, 1),
+        )
         counts |= zip(MEASURES[-9:], grams.T, strict=True)
         lists = self._list_of_rows(batch, counts["ascii_letters"], counts["letters"])
         counts["stop_words"] = count_listed_words(words.first, words.hashes, self.listed, self.list_starts, lists)[:, 0]
-        unknown = {
-            "stop_words": lists < 0,
-            "text_word_chars": 2 * counts["single_words"] >= np.maximum(counts["text_words"], 1),
-        }
+        unknown = {"stop_words": lists < 0, "text_word_chars": unspaced}
         return {f"gopher_{name}": pa.array(counts[name], pa.int32(), mask=unknown.get(name)) for name in MEASURES}
 
     def _list_of_rows(
