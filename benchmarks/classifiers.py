@@ -5,8 +5,8 @@
 `language id` is lid.176.ftz on whole documents; `toxicity` and `quality` are the shipped models, ours with the
 preparation of the text, fastText's on text that is prepared already, which is in its favour. The scores are compared
 before any clock starts: a difference above 1e-5 or another label ends the run. Loading and the compilation of
-kernels happen before the clock and are printed apart. datatrove's language filter calls fastText's `predict` once per
-document, with the model that it downloads; offline it is timed as that call, text by text.
+kernels happen before the clock and are printed apart. datatrove's language filter downloads its model; here its class
+is given the shipped one, and asked document by document as the filter asks it.
 """
 
 import argparse
@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zstandard
+from datatrove.data import Document
+from datatrove.utils.lid import FT176LID
 
 from corpusmill.stages.measure.prediction import Predictor
 from corpusmill.stages.measure.prepared_text import PREPARATIONS
@@ -70,8 +72,12 @@ def contest(name: str, path: Path, texts: list[str], repetitions: int) -> list[d
     runs: dict[str, Callable[[], object]] = {
         "ours": lambda: predictor.scores(lines if lines is not None else prepare(column), only_best=True),
         FASTTEXT: lambda: library.predict(prepared),
-        DATATROVE: lambda: [library.predict(line) for line in prepared],
     }
+    if name == "language id":
+        asked = FT176LID()
+        asked._model = library
+        documents = [Document(text=text, id=str(number)) for number, text in enumerate(texts)]
+        runs[DATATROVE] = lambda: [asked.predict(document) for document in documents]
     seconds: dict[str, list[float]] = {label: [] for label in runs}
     for _ in range(repetitions):
         for label, run in runs.items():
@@ -91,7 +97,7 @@ def contest(name: str, path: Path, texts: list[str], repetitions: int) -> list[d
             "spread": round(max(seconds["ours"]) / min(seconds["ours"]) - 1, 3),
             "peak_mib": round(peak),
         }
-        for peer in (FASTTEXT, DATATROVE)
+        for peer in list(runs)[1:]
     ]
 
 

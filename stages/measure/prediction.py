@@ -1,6 +1,6 @@
 """Applies a fastText model to a column of prepared texts: fastText's own scores, without a Python string per text.
 
-Seven to twelve times as fast as the library (benchmarks/classifiers.py).
+Language id runs seven to nine times as fast as in the library (benchmarks/classifiers.py).
 """
 
 from pathlib import Path
