@@ -175,9 +175,10 @@ def final_states(
         value = heads(u @ layer["value"], T, shape.kv_heads)
         query = rotate(rms_norm(query), cos_TK, sin_TK) * per_sequence(layer["sharpness"], B)
         key = rotate(rms_norm(key), cos_TK, sin_TK)
-        x = x + scale * (attention(query, key, value, mask).reshape(R, B * T, -1) @ layer["attention_out"])
+        attended = attention(query, key, value, mask).reshape(R, B * T, -1)
+        x = x + attended @ (scale * layer["attention_out"])  # scaling the small side of the product is free
         u = rms_norm(x)
-        x = x + scale * ((silu(u @ layer["gate"]) * (u @ layer["up"])) @ layer["down"])
+        x = x + (silu(u @ layer["gate"]) * (u @ layer["up"])) @ (scale * layer["down"])
     return rms_norm(x)
 
 
