@@ -24,6 +24,7 @@ STAGES = {
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",
+    "secrets": "corpusmill.stages.clean.api_keys:Secrets",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
     "words": "corpusmill.stages.measure.words:Words",
@@ -32,6 +33,8 @@ STAGES = {
     "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
     "drop": "corpusmill.stages.decide.drop:Drop",
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
+    "quality": "corpusmill.stages.measure.quality:Quality",
+    "classifier": "corpusmill.stages.measure.classifier:Classifier",
     "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",
