@@ -3,7 +3,7 @@
 Both sides see every document with every filter, whatever another one decided, and find their own words and sentences;
 datatrove keeps the words of the last documents, so it splits each once. Times are CPU seconds of a process that does
 nothing else. datatrove with its tokenizers runs in an environment of its own: `--peer PYTHON`, by default
-.venv-conformance, which `make test-real` makes.
+.venv-conformance, which tests/real/conformance.sh makes.
 
     python benchmarks/measures.py --quick --json
 """
@@ -79,7 +79,7 @@ def compare(language: str, paths: list[Path], options: argparse.Namespace) -> di
         "peak_mib": ours.peak_mib,
     }
     if theirs is None:
-        result["why"] = f"{options.peer}: no such file; make test-real makes that environment"
+        result["why"] = f"{options.peer}: no such file; tests/real/conformance.sh makes that environment"
     num_bytes = sum(len(text.encode()) for text in documents)
     print(f"{NAMES[language]}: {len(documents)} documents, {num_bytes / 1e6:.1f} MB", file=sys.stderr)
     print(f"  ours      {median:8.2f} MB/s  peak {ours.peak_mib:.0f} MiB, start {ours.start_s:.1f} s", file=sys.stderr)

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.real,
     pytest.mark.skipif("CORPUSMILL_DATA" not in os.environ, reason="CORPUSMILL_DATA is not set"),
     pytest.mark.skipif(
-        not PYTHON.exists(), reason=".venv-conformance is not there: tests/real/environments.sh makes it"
+        not PYTHON.exists(), reason=".venv-conformance is not there: tests/real/conformance.sh makes it"
     ),
 ]
 
