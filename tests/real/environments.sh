@@ -17,6 +17,7 @@ make_environment() { # NAME PACKAGE…
 }
 
 make_environment engines --editable . ray s3fs 'moto[server]'
+tests/real/conformance.sh
 tests/real/readers.sh
 
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v slurmctld > /dev/null; then
