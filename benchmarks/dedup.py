@@ -73,7 +73,7 @@ def make_peers() -> str | None:
         subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True, capture_output=True)
         subprocess.run([PEERS / "bin/pip", "install", "-q", *PACKAGES], check=True, capture_output=True)
     except subprocess.CalledProcessError as error:
-        return error.stderr.decode().strip().split("\n")[-1]
+        return str(error.stderr.decode().strip().split("\n")[-1])
     (PEERS / "made").touch()
     return None
 

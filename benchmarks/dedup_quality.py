@@ -3,10 +3,11 @@
     python benchmarks/dedup_quality.py --input labelled.jsonl.zst ... [--json]
 
 A set is JSONL with `text` and `group`; documents of one group are duplicates. Peers drop all but one of every
-connected component of candidates; ours are shown as candidates (the same rule) and as verified (clusters of a document that stays
-and those dropped for it). First column: every program at 14 bands of 8 over word 5-grams, ours verified at Jaccard 0.7.
-Second: parameters chosen by F1 over pairs on half of the groups (by hash of the group's name), scores on the other half.
-datatrove runs in the environment that dedup.py makes. Chinese is compared by characters, given to all as words.
+connected component of candidates; ours are shown as candidates (the same rule) and as verified (clusters of a document
+that stays and those dropped for it). First column: every program at 14 bands of 8 over word 5-grams, ours verified at
+Jaccard 0.7. Second: parameters chosen by F1 over pairs on half of the groups (by hash of the group's name), scores on
+the other half. datatrove runs in the environment that dedup.py makes. Chinese is compared by characters, given to all
+as words.
 """
 
 import argparse
@@ -86,7 +87,7 @@ def compare(path: Path) -> list[dict[str, Any]]:
     for name, made in programs.items():
         equal = next(made[key] for key in made if key[:2] == (5, (14, 8)) and key[2:] in ((), ("jaccard", 0.7)))
         best = max(made, key=lambda key: pair_scores(made[key][learn], groups[learn])["f1"])
-        line = {
+        line: dict[str, Any] = {
             "set": path.name,
             "program": name,
             "equal": pair_scores(equal, groups),
