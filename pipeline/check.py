@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
 from corpusmill.pipeline.build import PlannedPhase
 from corpusmill.pipeline.decide import DecidePhase
-from corpusmill.pipeline.errors import CorpusmillError, Problem
+from corpusmill.pipeline.errors import CorpusmillError, Problem, RequestError
 from corpusmill.pipeline.make import MakePhase
 from corpusmill.pipeline.parts import PART_COLUMNS
 from corpusmill.pipeline.recipe import Catalog, Recipe
@@ -117,8 +118,9 @@ def stage_table(catalog: Catalog) -> list[dict[str, Any]]:
         adds: list[str] = []
         reads: list[str] = []
         if all(setting["default"] != "required" for setting in settings):
-            stage = kind()
-            adds, reads = list(stage.adds()), list(stage.reads())
+            with suppress(RequestError):  # one that must be told something before it can say what it measures
+                stage = kind()
+                adds, reads = list(stage.adds()), list(stage.reads())
         about = (kind.__doc__ or "").strip().splitlines()[0] if kind.__doc__ else ""
         entry = {"name": name, "kind": kind.kind, "about": about, "settings": settings, "reads": reads, "adds": adds}
         table.append(entry)

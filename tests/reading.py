@@ -13,18 +13,6 @@ def open_local(file: InputFile) -> BinaryIO:
     return open(file.path, "rb")
 
 
-def open_local(file: InputFile) -> BinaryIO:
-    return open(file.path, "rb")
-
-
-def open_local(file: InputFile) -> BinaryIO:
-    return open(file.path, "rb")
-
-
-def open_local(file: InputFile) -> BinaryIO:
-    return open(file.path, "rb")
-
-
 def read_file(
     stage: Stage, path: Path, max_document_bytes: int = MAX_DOCUMENT_BYTES, name: str | None = None
 ) -> tuple[list[dict[str, Any]], list[Refusal]]:

@@ -6,9 +6,6 @@ import io
 import lzma
 import random
 from collections.abc import Callable
-from collections.abc import Callable
-from collections.abc import Callable
-from collections.abc import Callable
 
 import pytest
 import zstandard

@@ -74,10 +74,12 @@ def test_megatron_reads_every_document_and_its_ids_decode_to_the_normalised_text
 
 def text_hashes(run: RunFolder) -> tuple[dict[int, str], set[int]]:
     """Row -> hash of the kept text; and the rows that hold U+2581, which decodes to a space."""
-    texts, lossy = {}, set()
+    texts: dict[int, str] = {}
+    lossy: set[int] = set()
     for part in final_parts(run):
         for batch in read_part(run, part, text=True):
-            for row, text in zip(batch.column("row").to_pylist(), batch.column("text").to_pylist(), strict=True):
+            for line in batch.select(["row", "text"]).to_pylist():
+                row, text = int(line["row"]), str(line["text"])
                 texts[row] = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
                 if "\u2581" in text:
                     lossy.add(row)
