@@ -174,6 +174,7 @@ class _MakeUnit:
     desk: Desk
     books: Books = field(default_factory=Books)
     refusals: list[Refusal] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)  # files without a record
     num_read: int = 0
     num_rows: int = 0
 
@@ -219,7 +220,10 @@ class _MakeUnit:
                 if self.phase.limit is not None and self.num_read >= self.phase.limit:
                     return
             if not seen and len(self.refusals) == refused:
-                self.books.warnings.append(f"{file.name}: no documents in it")
+                self.empty.append(file.name)
+        if self.empty:
+            more = f" (and in {len(self.empty) - 1} more files)" if len(self.empty) > 1 else ""
+            self.books.warnings.append(f"{self.empty[0]}: no documents in it{more}")
 
     def _rows(self, raw: Batch, file: str) -> Batch:
         raw = self._sampled(raw)
