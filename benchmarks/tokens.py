@@ -4,7 +4,7 @@ Each repetition is a process of its own that opens the model, compiles or loads 
 with an empty table; only the encoding is on the clock. One thread. `--model` gives a model; without one a BPE model of
 32,000 pieces is trained on every fourth document.
 
-    python benchmarks/tokens.py --input ../shared/data/domains/*.train.jsonl.zst --json
+    python benchmarks/tokens.py --input $CORPUSMILL_DATA/domains/*.train.jsonl.zst --json
 """
 
 import argparse
