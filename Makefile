@@ -38,5 +38,4 @@ bench: install
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
 
 scale: install
-	tests/real/conformance.sh
 	$(BIN)/pytest -m scale -s
