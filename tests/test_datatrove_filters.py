@@ -12,7 +12,7 @@ import corpusmill.stages
 ROOT = Path(corpusmill.stages.__file__).resolve().parent.parent
 PYTHON = ROOT / ".venv-conformance" / "bin" / "python"
 pytestmark = [
-    pytest.mark.scale,  # thousands of documents, each filter run many times on each
+    pytest.mark.real,
     pytest.mark.skipif("CORPUSMILL_DATA" not in os.environ, reason="CORPUSMILL_DATA is not set"),
     pytest.mark.skipif(
         not PYTHON.exists(), reason=".venv-conformance is not there: tests/real/conformance.sh makes it"
