@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +28,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.real
 def test_the_wheel_holds_the_tree(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name.removeprefix("corpusmill/") for name in archive.namelist() if ".dist-info/" not in name}
@@ -38,6 +38,7 @@ def test_the_wheel_holds_the_tree(wheel: Path) -> None:
     assert inside == {name for name in tracked if (ROOT / name).exists()}
 
 
+@pytest.mark.scale
 def test_installed_alone_it_runs_a_quick_quickstart(wheel: Path, tmp_path: Path) -> None:
     """A new environment outside the tree: the wheel is its own, its dependencies are lent by this one."""
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=300)
