@@ -6,7 +6,7 @@ from corpusmill.pipeline.receipts import read_receipt, receipt_path
 from corpusmill.pipeline.run_folder import RunFolder
 
 KEPT_FILES = ("recipe.yaml", "resolved.yaml", "environment.json", "phases.json", "report.html", "report.json")
-KEPT_FOLDERS = ("plans/", "sweeps/", "exports/", "logs/")
+KEPT_FOLDERS = ("plans/", "sweeps/", "trains/", "exports/", "logs/")
 
 
 def named_files(run: RunFolder) -> set[str]:

@@ -3,7 +3,7 @@
     recipe.yaml resolved.yaml environment.json phases.json
     receipts/<phase>/<unit>.json     everything else is read through these
     documents/ measures/ decisions/ evidence/ shuffle/ refused/   Parquet parts
-    tokenizer/ tokens/ plans/ sweeps/ logs/ report.html report.json
+    tokenizer/ tokens/ plans/ sweeps/ trains/ logs/ report.html report.json
 
 Small files are replaced in one step (`put`). Large ones are written under a name that no other attempt uses and
 checksummed on the way (`Output`); the receipt that names them comes last. So what no receipt names does not exist.

@@ -163,7 +163,7 @@ def test_kept_replicas_go_on_as_before() -> None:
 def test_bfloat16_products_with_float32_masters_learn_alike() -> None:
     data = rows()
     exact = trained(replace(TRAINING, dtype="float32"), REPLICAS[:2], data[:, :2])
-    rounded = trained(replace(TRAINING, dtype="float32", autocast=True), REPLICAS[:2], data[:, :2])
+    rounded = trained(replace(TRAINING, dtype="float32", bfloat16=True), REPLICAS[:2], data[:, :2])
     assert not np.array_equal(exact, rounded)
     np.testing.assert_allclose(rounded[:10], exact[:10], rtol=0.02)
     assert (rounded[-5:].mean(0) < rounded[:5].mean(0) - 0.5).all()

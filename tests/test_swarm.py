@@ -176,6 +176,10 @@ def test_every_mixture_with_every_learning_rate_and_losses_over_time(run: Path, 
     assert [row["run"] for row in rows] == ["natural-0@0.003", "natural-0@0.03", "only-web@0.003", "only-web@0.03"]
     assert [row["learning_rate"] for row in rows] == [0.003, 0.03] * 2
     assert rows[0]["plan"] == rows[1]["plan"] != rows[2]["plan"]
+    used = read_ledger(ledger)  # each mixture with the rate that is best for it
+    means = [np.mean([row[f"bits_per_byte_{name}"] for name in SOURCES]) for row in rows]
+    assert used.runs == tuple(rows[pair + int(means[pair] > means[pair + 1])]["run"] for pair in (0, 2))
+    assert used.num_left_out == 0
     points = pq.read_table(ledger.with_name("evaluations.parquet")).to_pylist()
     mine = [point for point in points if point["run"] == "only-web@0.03"]
     assert [point["step"] for point in mine] == [7, 14, 20]  # of 20 steps

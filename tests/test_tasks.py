@@ -10,7 +10,14 @@ pytest.importorskip("torch")
 
 import torch
 
-from corpusmill.mixtures.proxy.tasks import Question, _scores, read_task, score_task
+from corpusmill.mixtures.proxy.tasks import (
+    EncodedTask,
+    Question,
+    _scores,
+    encode_questions,
+    read_task,
+    score_task,
+)
 from corpusmill.mixtures.proxy.transformer import (
     Shape,
     final_states,
@@ -24,11 +31,9 @@ SHAPE = Shape(vocab_size=30, width=8, num_layers=1, num_heads=2, ff_width=8)
 END = 0
 
 
-class Letters:
+def letters(text: str) -> list[int]:
     """a = 1, b = 2, …; space = 27."""
-
-    def encode(self, text: str) -> list[int]:
-        return [27 if letter == " " else ord(letter) - 96 for letter in text]
+    return [27 if letter == " " else ord(letter) - 96 for letter in text]
 
 
 QUESTIONS = [
@@ -42,9 +47,10 @@ QUESTIONS = [
 def test_an_answers_bits_are_those_of_its_tokens_after_the_context() -> None:
     parameters = initial_parameters(SHAPE, [3, 4], torch.float64)
     parameters["bias"] += torch.linspace(-2, 2, 30, dtype=torch.float64)
-    scores = score_task(parameters, SHAPE, QUESTIONS, Letters(), sequence_length=16, end_of_document=END)
-    assert scores.num_questions == 4
-    assert scores.num_shortened == 3  # both choices of the long one; "the cat flew away" is 17 letters and the end
+    task = encode_questions("letters", QUESTIONS, letters, 16, END)
+    scores = score_task(parameters, SHAPE, task)
+    assert [score.num_questions for score in scores] == [4, 4]
+    assert scores[0].num_shortened == 3  # both choices of the long one; "the cat flew away" is 17 letters and the end
     for r in range(2):
         one = {name: value[r : r + 1] for name, value in parameters.items()}
         right = right_by_byte = 0
@@ -52,8 +58,8 @@ def test_an_answers_bits_are_those_of_its_tokens_after_the_context() -> None:
         for question in QUESTIONS:
             bits = []
             for choice in question.choices:
-                answer = Letters().encode(choice)
-                tokens = [END, *Letters().encode(question.context), *answer][-17:]
+                answer = letters(choice)
+                tokens = [END, *letters(question.context), *answer][-17:]
                 states = final_states(one, SHAPE, torch.tensor([[tokens[:-1]]]))[0]
                 logits = logit_scale(SHAPE) * states @ head_weight(one, SHAPE)[0].T + one["bias"][0]
                 nats = -logits.log_softmax(-1)[torch.arange(len(tokens) - 1), tokens[1:]]
@@ -64,18 +70,18 @@ def test_an_answers_bits_are_those_of_its_tokens_after_the_context() -> None:
                 right_by_byte += int(np.argmin(by_byte)) == question.answer
             bits_of_right += bits[question.answer]
             num_bytes += len(question.choices[question.answer])
-        assert scores.accuracy_R[r] == pytest.approx(right / 3)
-        assert scores.normalised_accuracy_R[r] == pytest.approx(right_by_byte / 3)
-        assert scores.bits_per_byte_R[r] == pytest.approx(bits_of_right / num_bytes, rel=1e-12)
+        assert scores[r].accuracy == pytest.approx(right / 3)
+        assert scores[r].normalised_accuracy == pytest.approx(right_by_byte / 3)
+        assert scores[r].bits_per_byte == pytest.approx(bits_of_right / num_bytes, rel=1e-12)
 
 
 def test_scores_by_hand() -> None:
-    questions = [Question("", ("ab", "abcd"), 1), Question("", ("é",), 0)]  # é is two bytes
-    scores = _scores(questions, np.array([[4.0, 6.0, 3.0], [4.0, 3.0, 1.0]]), 0)
-    assert scores.accuracy_R.tolist() == [0.0, 1.0]
-    assert scores.normalised_accuracy_R.tolist() == [1.0, 1.0]  # 2 and 1.5 bits a byte; 2 and 0.75
-    assert scores.bits_per_byte_R.tolist() == [9 / 6, 4 / 6]
-    assert np.isnan(_scores(questions[1:], np.array([[3.0]]), 0).accuracy_R).all()
+    questions = (Question("", ("ab", "abcd"), 1), Question("", ("é",), 0))  # é is two bytes
+    scores = _scores(EncodedTask("t", questions, (), 0), np.array([[4.0, 6.0, 3.0], [4.0, 3.0, 1.0]]))
+    assert [score.accuracy for score in scores] == [0.0, 1.0]
+    assert [score.normalised_accuracy for score in scores] == [1.0, 1.0]  # 2 and 1.5 bits a byte; 2 and 0.75
+    assert [score.bits_per_byte for score in scores] == [9 / 6, 4 / 6]
+    assert _scores(EncodedTask("t", questions[1:], (), 0), np.array([[3.0]]))[0].accuracy is None
 
 
 @pytest.mark.parametrize(
@@ -108,6 +114,5 @@ def test_both_kinds_are_read(tmp_path: Path) -> None:
 
 
 def test_answers_that_do_not_fit_are_refused() -> None:
-    parameters = initial_parameters(SHAPE, [3])
     with pytest.raises(RequestError, match="has 5 tokens, it may have 1 to 4"):
-        score_task(parameters, SHAPE, [Question("a", ("bcdef",), 0)], Letters(), sequence_length=4, end_of_document=END)
+        encode_questions("t", [Question("a", ("bcdef",), 0)], letters, 4, END)

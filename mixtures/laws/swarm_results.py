@@ -2,16 +2,20 @@
 
 A sweep's ledger is a Parquet file with a row per run: `run`, `mixture` and `seed`, a column `ratio_<source>` per source
 (share of the tokens drawn) and a column `bits_per_byte_<domain>` per held-out domain. Runs that did not end have nulls;
-they are left out and counted. Cost: reads one small file.
+they are left out and counted. Where a mixture was trained with several learning rates, the law gets its best: a mixture
+is worth what it gives when trained well, and with one rate for all, rankings turn over (arXiv 2512.24503).
+Cost: reads one small file.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.mixtures.laws.mixing import Floats
@@ -62,13 +66,14 @@ def read_ledger(path: Path) -> SwarmResults:
         raise RequestError(
             f"{path}: none of the {len(ended_N)} runs has a loss on every domain: train the swarm again."
         )
+    used_N = ended_N & _best_of_its_rates(table, losses_NK)
     runs = [str(run) for run in table.column("run").to_pylist()]
     return swarm_results(
-        [run for run, ended in zip(runs, ended_N, strict=True) if ended],
+        [run for run, used in zip(runs, used_N, strict=True) if used],
         sources,
         domains,
-        ratios_NM[ended_N],
-        losses_NK[ended_N],
+        ratios_NM[used_N],
+        losses_NK[used_N],
         num_left_out=int((~ended_N).sum()),
     )
 
@@ -96,6 +101,20 @@ def swarm_results(
         losses_NK=losses_NK,
         num_left_out=num_left_out,
     )
+
+
+def _best_of_its_rates(table: pa.Table, losses_NK: Floats) -> npt.NDArray[np.bool_]:
+    """[N]: is this run the lowest, on the mean of the domains, of those of its mixture and seed?"""
+    if not {"mixture", "seed", "learning_rate"} <= set(table.column_names):
+        return np.ones(len(losses_NK), dtype=bool)
+    mean_N = np.where(np.isfinite(losses_NK).all(axis=1), losses_NK.mean(axis=1), np.inf)
+    best: dict[tuple[Any, Any], int] = {}
+    for number, key in enumerate(zip(table["mixture"].to_pylist(), table["seed"].to_pylist(), strict=True)):
+        if key not in best or mean_N[number] < mean_N[best[key]]:
+            best[key] = number
+    chosen = np.zeros(len(losses_NK), dtype=bool)
+    chosen[list(best.values())] = True
+    return chosen
 
 
 def _matrix(columns: dict[str, list[float | None]]) -> Floats:

@@ -41,7 +41,7 @@ def bits_per_byte(
     sequence_length: int,
     end_of_document: int,
     batch_tokens: int = 4096,
-    autocast: bool = False,
+    bfloat16: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Bits per byte [R, K] of each model on each of K domains. `batch_tokens` bounds the tokens read at once."""
     bits_RK: npt.NDArray[np.float64] = summed_bits(
@@ -50,7 +50,7 @@ def bits_per_byte(
         list(windows(domains, sequence_length, end_of_document)),
         num_domains=len(domains),
         batch_tokens=batch_tokens,
-        autocast=autocast,
+        bfloat16=bfloat16,
     )
     num_bytes_K = np.array([domain.num_bytes for domain in domains], dtype=np.float64)
     return np.asarray(bits_RK / num_bytes_K)
@@ -72,7 +72,7 @@ def summed_bits(
     *,
     num_domains: int,
     batch_tokens: int,
-    autocast: bool = False,
+    bfloat16: bool = False,
 ) -> npt.NDArray[np.float64]:
     """Summed -log2 likelihood [R, K] of the windows' targets, by domain."""
     embedding = parameters["embedding"]
@@ -84,11 +84,9 @@ def summed_bits(
         for row, window in enumerate(batch):
             padded[row, : len(window.tokens)] = window.tokens
         tokens = torch.from_numpy(padded).to(device).expand(R, *padded.shape)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=autocast):
-            states = transformer.final_states(parameters, shape, tokens[..., :-1])
-        weight = transformer.head_weight(parameters, shape)
-        if autocast:
-            states, weight = states.bfloat16(), weight.bfloat16()
+        with torch.no_grad():
+            states = transformer.final_states(parameters, shape, tokens[..., :-1], bfloat16=bfloat16)
+        weight = transformer.head_weight(parameters, shape).to(states.dtype)
         targets, scale = tokens[..., 1:].flatten(1), transformer.logit_scale(shape)
         losses = token_losses(states, weight, parameters["bias"], targets, scale=scale)
         losses_Rnt = losses.double().view(R, len(batch), length).cpu().numpy()

@@ -13,7 +13,7 @@ EPSILON = 1e-6
 
 def rms_norm(x: torch.Tensor) -> torch.Tensor:
     """Same shape and dtype as x."""
-    if x.is_cuda:
+    if x.is_cuda or x.dtype == torch.bfloat16:
         return torch.nn.functional.rms_norm(x, (x.shape[-1],), eps=EPSILON)
     return cast("torch.Tensor", _RMSNorm.apply(x))  # type: ignore[no-untyped-call]  # torch's own
 

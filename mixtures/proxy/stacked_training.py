@@ -5,12 +5,14 @@ are vectors [R]. So a replica's losses are those of training it alone (on the CP
 is taken in an order that does not depend on R), permuting replicas permutes results, and one that diverges touches no
 other. R = 1 is the ordinary trainer. The gradient of each replica is clipped by its own norm.
 
-On CUDA a step can be captured once and replayed as a graph: small proxies are bound by the launching of their kernels.
+What is fused is for GPUs and tested on the CPU too: a step captured as a graph, layers and optimizer compiled, products
+in bfloat16 beside float32 weights. `replicas_at_once` does a step for some replicas after the others, to hold the
+activations and gradients of those alone; nothing else changes, since nothing crosses replicas.
 
 Shapes: R replicas, B sequences, T tokens, N = B T.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -18,15 +20,18 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.mixtures.proxy import transformer
+from corpusmill.mixtures.proxy.captured_step import CapturedStep
+from corpusmill.mixtures.proxy.compilation import compiled
 from corpusmill.mixtures.proxy.cross_entropy import cross_entropy
+from corpusmill.mixtures.proxy.device import reproducible
 from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
-from corpusmill.mixtures.proxy.optimizers import Knobs, adamw_update, muon_update
+from corpusmill.mixtures.proxy.optimizers import knobs_in, move_adamw, move_muon
 from corpusmill.mixtures.proxy.optional import torch
 from corpusmill.mixtures.proxy.transformer import Parameters, Shape
 
 Tensor = torch.Tensor
 
-WARM_UP_STEPS = 3  # before a capture, so that every library has chosen its kernels
+KNOB_STEPS = 256  # steps whose learning rates go to the device at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,12 @@ class Replica:
     weight_decay: float = 0.1
     clip: float = 1.0  # the largest norm of its gradient
     schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
+    rate_changes: tuple[tuple[int, float], ...] = ()  # (step, factor on the schedule from it on), in order
+
+    def rate(self, step: int, num_steps: int) -> float:
+        """Its learning rate at a step."""
+        factor = next((factor for start, factor in reversed(self.rate_changes) if step >= start), 1.0)
+        return self.learning_rate * self.schedule.factor(step, num_steps) * factor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,7 @@ class Training:
     sequence_length: int
     num_sequences: int  # a batch, of one model (in this process, where several share it)
     num_micro_batches: int = 1  # gradients are summed over this many parts of a batch, to need less memory
+    replicas_at_once: int | None = None  # whose activations are held together; None: all
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: for the matrices
     beta1: float = 0.9
     beta2: float = 0.95
@@ -56,8 +68,10 @@ class Training:
     end_of_document: int | None = None  # given: no attention across documents
     device: str = "cpu"
     dtype: str = "float32"  # of master weights and moments
-    autocast: bool = False  # matrix products in bfloat16
+    bfloat16: bool = False  # residual stream and matrix products
+    fuse: bool = False  # compile layers, softmax and optimizer
     cuda_graph: bool = False  # capture a step once, replay it
+    deterministic: bool = True  # on a GPU: the same bits each time, from kernels that may be slower
 
     @property
     def tokens_per_step(self) -> int:
@@ -81,7 +95,8 @@ class StackedTraining:
         self.first_moments = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
         second = [name for name in self.parameters if not self._is_muons(name)]
         self.second_moments = {name: torch.zeros_like(self.parameters[name]) for name in second}
-        self._captured: _CapturedStep | None = None
+        self._captured: CapturedStep | None = None
+        self._knob_block: tuple[int, Tensor] | None = None
 
     def start_at_unigram(self, counts_RV: npt.NDArray[np.int64]) -> None:
         """Start each head's bias at the log frequencies of tokens, [R, V] counts, one added to each."""
@@ -90,51 +105,63 @@ class StackedTraining:
         self.parameters["bias"].copy_(torch.from_numpy(log_shares))
 
     def train_step(self, rows_RBT: npt.NDArray[np.integer] | Tensor) -> Tensor:
-        """One step on rows [R, B, T + 1]; each replica's mean loss [R] in nats a token, before the step."""
+        """One step on rows; each replica's mean loss [R] in nats a token, before the step.
+
+        Rows are [R, B, T + 1], inputs and targets one token apart; or [R, B, 2 T], inputs and targets side by side,
+        where a target below 0 counts nothing.
+        """
         rows = rows_RBT if isinstance(rows_RBT, Tensor) else torch.from_numpy(np.asarray(rows_RBT, dtype=np.int64))
         rows, knobs = rows.to(self.training.device), self._knobs()
-        if self.training.cuda_graph:
-            if self._captured is None:
-                self._captured = _CapturedStep(self, rows, knobs)
-            losses_R = self._captured.replay(rows, knobs)
-        else:
-            losses_R = self.move(rows, knobs)
+        with reproducible(self.training.deterministic and rows.is_cuda):
+            if self.training.cuda_graph:
+                if self._captured is None:
+                    self._captured = CapturedStep(self.move, self.state(), rows, knobs)
+                losses_R = self._captured.replay(rows, knobs)
+            else:
+                losses_R = self.move(rows, knobs)
         self.step += 1
         return losses_R
 
-    def move(self, rows_RBT: Tensor, knobs: Knobs) -> Tensor:
+    def move(self, rows_RBT: Tensor, knobs: Tensor) -> Tensor:
         """The work of a step: losses [R], gradients, and the optimizer's move, all in place."""
-        losses_R, gradients = self._gradients(rows_RBT)
+        found = [self._move(replicas, rows_RBT[replicas], knobs) for replicas in self._parts()]
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def _parts(self) -> Iterator[slice]:
+        R = len(self.replicas)
+        many = min(R, self.training.replicas_at_once or R)
+        for start in range(0, R, many):
+            yield slice(start, min(R, start + many))
+
+    def _move(self, replicas: slice, rows_RBT: Tensor, knobs: Tensor) -> Tensor:
+        """The same for some replicas, whose rows they are."""
+        training = self.training
+        parameters = {name: value[replicas] for name, value in self.parameters.items()}
+        losses_R, gradients = self._gradients(parameters, rows_RBT)
         if self.share is not None:
             self.share([losses_R, *gradients.values()])
-        clip_R = self._clip_factors(gradients)
-        for name, value in self.parameters.items():
-            gradient = gradients[name].mul_(like(clip_R, value))
+        clip_R, mine = self._clip_factors(gradients, replicas), knobs_in(knobs, replicas)
+        adamw = compiled(move_adamw) if training.fuse else move_adamw
+        for name, value in parameters.items():
+            gradient, first = gradients[name], self.first_moments[name][replicas]
+            scale = transformer.learning_rate_scale(training.shape, name, training.optimizer)
             if self._is_muons(name):
-                update = muon_update(gradient, self.first_moments[name])
+                move_muon(value, gradient, first, clip_R, mine, scale, training.bfloat16)
             else:
-                update = adamw_update(
-                    gradient,
-                    self.first_moments[name],
-                    self.second_moments[name],
-                    knobs,
-                    beta1=self.training.beta1,
-                    beta2=self.training.beta2,
-                    epsilon=self.training.epsilon,
-                )
-            if transformer.decays(name):
-                value.mul_(1 - like(knobs.decay_R, value))
-            scale = transformer.learning_rate_scale(self.training.shape, name)
-            value.sub_(update.mul_(like(knobs.rate_R * scale, value)))
+                second, decays = self.second_moments[name][replicas], transformer.decays(name)
+                betas = (training.beta1, training.beta2, training.epsilon)
+                adamw(value, gradient, first, second, clip_R, mine, *betas, scale, decays)
         return losses_R
 
-    def _gradients(self, rows_RBT: Tensor) -> tuple[Tensor, Parameters]:
+    def _gradients(self, parameters: Parameters, rows_RBT: Tensor) -> tuple[Tensor, Parameters]:
         """Mean losses [R] over the batch and their gradients, part by part."""
-        leaves = {name: value.detach().requires_grad_() for name, value in self.parameters.items()}
+        leaves = {name: value.detach().requires_grad_() for name, value in parameters.items()}
+        weights = token_weights(rows_RBT, self.training.sequence_length, parameters["bias"].dtype)
+        many = self.training.num_micro_batches
         total_R: Tensor | None = None
         sums: list[Tensor] = []
-        for part in rows_RBT.chunk(self.training.num_micro_batches, dim=1):
-            losses_R = self.losses(leaves, part) * (part.shape[1] / rows_RBT.shape[1])
+        for part, part_weights in zip(rows_RBT.chunk(many, dim=1), weights.chunk(many, dim=1), strict=True):
+            losses_R = self.losses(leaves, part, part_weights)
             found = torch.autograd.grad(losses_R.sum(), list(leaves.values()))
             if total_R is None:
                 total_R, sums = losses_R.detach(), list(found)
@@ -145,34 +172,37 @@ class StackedTraining:
         assert total_R is not None
         return total_R, dict(zip(leaves, sums, strict=True))
 
-    def losses(self, parameters: Parameters, rows_RBT: Tensor) -> Tensor:
-        """Each replica's mean loss [R] on rows [R, B, T + 1]."""
+    def losses(self, parameters: Parameters, rows_RBT: Tensor, weights_RBT: Tensor | None = None) -> Tensor:
+        """Each replica's loss [R] on rows: the sum of its tokens' times their weights; without weights the mean."""
         training, shape = self.training, self.training.shape
-        inputs, targets = rows_RBT[..., :-1], rows_RBT[..., 1:].flatten(1)
+        if weights_RBT is None:
+            weights_RBT = token_weights(rows_RBT, training.sequence_length, parameters["bias"].dtype)
+        inputs, targets = inputs_and_targets(rows_RBT, training.sequence_length)
         documents = None
         if training.end_of_document is not None:  # a document's end token is its last
             ends = (inputs == training.end_of_document).to(torch.int32)
             documents = ends.cumsum(-1) - ends
-        device_type = training.device.split(":")[0]
-        with torch.autocast(device_type, torch.bfloat16, enabled=training.autocast, cache_enabled=False):
-            states = transformer.final_states(parameters, shape, inputs, documents)
-        weight = transformer.head_weight(parameters, shape)
-        if training.autocast:
-            states, weight = states.bfloat16(), weight.bfloat16()
-        weights_RN = parameters["bias"].new_full((1, 1), 1.0 / targets.shape[1]).expand(targets.shape)
-        scale = transformer.logit_scale(shape)
-        return cross_entropy(states, weight, parameters["bias"], targets, weights_RN, scale=scale)
+        how = {"bfloat16": training.bfloat16, "fuse": training.fuse}
+        states = transformer.final_states(parameters, shape, inputs, documents, **how)
+        weight = transformer.head_weight(parameters, shape).to(states.dtype)
+        flat, weights, scale = targets.flatten(1).clamp(min=0), weights_RBT.flatten(1), transformer.logit_scale(shape)
+        return cross_entropy(states, weight, parameters["bias"], flat, weights, scale=scale, fuse=training.fuse)
 
-    def _knobs(self) -> Knobs:
-        """Learning rates of the step about to be done."""
+    def _knobs(self) -> Tensor:
+        """Learning rates, decays and corrections [2 R + 2] of the step about to be done, on the device."""
+        first = self.step // KNOB_STEPS * KNOB_STEPS
+        if self._knob_block is None or self._knob_block[0] != first:
+            self._knob_block = first, self._tensor([self._knob_row(first + step) for step in range(KNOB_STEPS)])
+        return self._knob_block[1][self.step - first]
+
+    def _knob_row(self, step: int) -> list[float]:
         training = self.training
-        factors = [replica.schedule.factor(self.step, training.num_steps) for replica in self.replicas]
-        rates = [replica.learning_rate * factor for replica, factor in zip(self.replicas, factors, strict=True)]
+        in_schedule = min(step, training.num_steps - 1)  # a block reaches over the end
+        rates = [replica.rate(in_schedule, training.num_steps) for replica in self.replicas]
         decays = [rate * replica.weight_decay for rate, replica in zip(rates, self.replicas, strict=True)]
-        first, second = (1 / (1 - beta ** (self.step + 1)) for beta in (training.beta1, training.beta2))
-        return Knobs(self._tensor(rates), self._tensor(decays), self._tensor(first), self._tensor(second))
+        return [*rates, *decays, *(1 / (1 - beta ** (step + 1)) for beta in (training.beta1, training.beta2))]
 
-    def _clip_factors(self, gradients: Parameters) -> Tensor:
+    def _clip_factors(self, gradients: Parameters, replicas: slice) -> Tensor:
         """[R]: what scales each replica's gradient to at most its clip.
 
         Squares are added in an order that does not depend on R, unlike a sum over the rows of a matrix.
@@ -181,14 +211,14 @@ class StackedTraining:
         norm_R = torch.sqrt(torch.as_tensor(square_R)) + 1e-12
         if self._clip_R is None:
             self._clip_R = self._tensor([replica.clip for replica in self.replicas])
-        return (self._clip_R / norm_R).clamp_(max=1.0)
+        return (self._clip_R[replicas] / norm_R).clamp_(max=1.0)
 
     _clip_R: Tensor | None = None
 
     def _is_muons(self, name: str) -> bool:
         return self.training.optimizer == "muon" and name in transformer.MATRICES
 
-    def _tensor(self, values: Sequence[float] | float) -> Tensor:
+    def _tensor(self, values: Sequence[float] | Sequence[list[float]]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).to(self.parameters["bias"])
 
     def state(self) -> Parameters:
@@ -208,33 +238,21 @@ class StackedTraining:
             for name, value in group.items():
                 group[name] = value.index_select(0, index)
         self.replicas = [self.replicas[replica] for replica in replicas]
-        self._captured, self._clip_R = None, None
+        self._captured, self._clip_R, self._knob_block = None, None, None
 
 
-class _CapturedStep:
-    """A step as a CUDA graph: rows and knobs are copied to where the graph reads them, then it is replayed."""
-
-    def __init__(self, stack: StackedTraining, rows: Tensor, knobs: Knobs) -> None:
-        self.rows, self.knobs = rows.clone(), knobs
-        before = {name: value.clone() for name, value in stack.state().items()}
-        side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_STEPS):
-                stack.move(self.rows, self.knobs)
-        torch.cuda.current_stream().wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.losses_R = stack.move(self.rows, self.knobs)
-        stack.load_state(before, stack.step)  # the warm-up moved the weights
-
-    def replay(self, rows: Tensor, knobs: Knobs) -> Tensor:
-        self.rows.copy_(rows)
-        self.knobs.copy_(knobs)
-        self.graph.replay()
-        return self.losses_R.clone()
+def inputs_and_targets(rows_RBT: Tensor, sequence_length: int) -> tuple[Tensor, Tensor]:
+    """Both [R, B, T]."""
+    if rows_RBT.shape[-1] == 2 * sequence_length:
+        return rows_RBT[..., :sequence_length], rows_RBT[..., sequence_length:]
+    return rows_RBT[..., :-1], rows_RBT[..., 1:]
 
 
-def like(vector_R: Tensor, value: Tensor) -> Tensor:
-    """A vector [R] with as many dimensions as `value`."""
-    return vector_R.view(-1, *[1] * (value.dim() - 1))
+def token_weights(rows_RBT: Tensor, sequence_length: int, dtype: torch.dtype) -> Tensor:
+    """[R, B, T]: what each token's loss counts; a replica's sum to one."""
+    targets = inputs_and_targets(rows_RBT, sequence_length)[1]
+    if rows_RBT.shape[-1] != 2 * sequence_length:
+        one = torch.ones((), dtype=dtype, device=rows_RBT.device) / (targets.shape[1] * targets.shape[2])
+        return one.expand(targets.shape)
+    counted = (targets >= 0).to(dtype)
+    return counted / counted.sum((1, 2), keepdim=True).clamp(min=1)

@@ -86,7 +86,8 @@ def training_of(settings: SwarmSettings, tokenizer: Tokenizer) -> Training:
         optimizer=settings.optimizer,
         end_of_document=tokenizer.end_of_document if settings.document_masks else None,
         device=device,
-        autocast=device != "cpu",
+        bfloat16=device != "cpu",
+        fuse=device != "cpu",
         cuda_graph=settings.cuda_graph and device != "cpu",
     )
 
@@ -104,7 +105,7 @@ def measure(stack: StackedTraining, domains: Sequence[Domain], tokenizer: Tokeni
         domains,
         sequence_length=stack.training.sequence_length,
         end_of_document=tokenizer.end_of_document,
-        autocast=stack.training.autocast,
+        bfloat16=stack.training.bfloat16,
     )
 
 

@@ -3,19 +3,21 @@
     {"context": "The capital of France is", "choices": [" Paris", " Rome"], "answer": 0}     multiple choice
     {"context": "The capital of France is", "answer": " Paris"}                              cloze
 
-Context and answer are encoded apart and joined, so an answer's tokens do not depend on its rivals. A choice is scored
-by the summed log-likelihood of its tokens given the context: *accuracy* takes the likeliest, *normalised accuracy* the
-likeliest a byte (Gao et al., lm-evaluation-harness: acc and acc_norm). *Bits per byte* of the right answers is the
-smooth measure that small models need: it separates them long before accuracy leaves chance. Ties go to the first.
+Context and answer are encoded as one text and cut where the context alone would end, its trailing spaces with the
+answer, as lm-evaluation-harness does: a text would never be tokenized as two. A choice is scored by the summed
+log-likelihood of its tokens given the context: *accuracy* takes the likeliest, *normalised accuracy* the likeliest a
+byte (Gao et al.: acc and acc_norm). *Bits per byte* of the right answers is the smooth measure that small models need:
+it separates them long before accuracy leaves chance. Ties go to the first.
 
 A context that does not fit the models' sequence length loses its beginning; an answer that does not fit is refused.
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +26,8 @@ from corpusmill.mixtures.proxy.evaluate import Window, summed_bits
 from corpusmill.mixtures.proxy.transformer import Parameters, Shape
 from corpusmill.pipeline.errors import RequestError
 
-
-class Encoder(Protocol):
-    """A tokenizer, such as a sentencepiece processor."""
-
-    def encode(self, text: str) -> list[int]: ...
+Encode: TypeAlias = Callable[[str], list[int]]
+"""A tokenizer's: text to ids, without beginning or end tokens."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,24 @@ class Question:
 
 
 @dataclass(frozen=True)
-class TaskScores:
-    """Of each model [R]. Accuracies are NaN where the task is all cloze."""
+class EncodedTask:
+    """A task's choices as tokens, question by question: [end token, context, answer] and the answer's length."""
 
-    accuracy_R: npt.NDArray[np.float64]
-    normalised_accuracy_R: npt.NDArray[np.float64]
-    bits_per_byte_R: npt.NDArray[np.float64]
+    name: str
+    questions: tuple[Question, ...]
+    options: tuple[tuple[tuple[int, ...], int], ...]
+    num_shortened: int  # options whose context lost its beginning
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """Of one model. Accuracies are None where the task is all cloze."""
+
+    accuracy: float | None
+    normalised_accuracy: float | None
+    bits_per_byte: float
     num_questions: int
-    num_shortened: int  # contexts that lost their beginning
+    num_shortened: int
 
 
 def read_task(path: Path) -> list[Question]:
@@ -72,40 +81,58 @@ def read_task(path: Path) -> list[Question]:
     return questions
 
 
-def score_task(
-    parameters: Parameters,
-    shape: Shape,
-    questions: Sequence[Question],
-    encoder: Encoder,
-    *,
-    sequence_length: int,
-    end_of_document: int,
-    batch_tokens: int = 4096,
-) -> TaskScores:
-    """Scores of every model of a stack; a question's context follows an end token, as a document does."""
+def encode_task(path: Path, encode: Encode, *, sequence_length: int, end_of_document: int) -> EncodedTask:
+    """A file's questions for models of one sequence length; a context follows an end token, as a document does.
+
+    The task's name is the file's. Raises RequestError for an answer that does not fit.
+    """
+    questions = read_task(path)
+    return encode_questions(path.stem, questions, encode, sequence_length, end_of_document)
+
+
+def encode_questions(
+    name: str, questions: Sequence[Question], encode: Encode, sequence_length: int, end_of_document: int
+) -> EncodedTask:
     options, num_shortened = [], 0
     for question in questions:
-        context = encoder.encode(question.context)
+        kept = question.context.rstrip(" ")
+        context = encode(kept)
         for choice in question.choices:
-            answer = encoder.encode(choice)
+            answer = encode(question.context + choice)[len(context) :]
             if not answer or len(answer) > sequence_length:
                 raise RequestError(
-                    f"task: answer {choice[:60]!r} has {len(answer)} tokens, it may have 1 to {sequence_length}."
+                    f"task {name}: answer {choice[:60]!r} has {len(answer)} tokens, "
+                    f"it may have 1 to {sequence_length}. Take it out, or train with a longer sequence_length."
                 )
-            tokens = [end_of_document, *context, *answer]
+            tokens = (end_of_document, *context, *answer)
             num_shortened += len(tokens) > sequence_length + 1
             options.append((tokens[-(sequence_length + 1) :], len(answer)))
-    whole_RO = _bits(parameters, shape, [tokens for tokens, _ in options], batch_tokens)
-    before_RO = _bits(parameters, shape, [tokens[:-length] for tokens, length in options], batch_tokens)
-    return _scores(questions, whole_RO - before_RO, num_shortened)
+    return EncodedTask(name, tuple(questions), tuple(options), num_shortened)
 
 
-def _scores(questions: Sequence[Question], bits_RO: npt.NDArray[np.float64], num_shortened: int) -> TaskScores:
+def score_task(
+    parameters: Parameters, shape: Shape, task: EncodedTask, *, bfloat16: bool = False, batch_tokens: int = 4096
+) -> list[TaskScores]:
+    """Scores of every model of a stack, in order."""
+
+    def bits(sequences: Sequence[tuple[int, ...]]) -> npt.NDArray[np.float64]:
+        """Summed -log2 likelihood [R, n] of all but the first token of each sequence."""
+        windows = [Window(index, np.array(tokens, dtype=np.int64)) for index, tokens in enumerate(sequences)]
+        scored = [window for window in windows if len(window.tokens) > 1]
+        many = len(sequences)
+        return summed_bits(parameters, shape, scored, num_domains=many, batch_tokens=batch_tokens, bfloat16=bfloat16)
+
+    whole_RO = bits([tokens for tokens, _ in task.options])
+    before_RO = bits([tokens[:-length] for tokens, length in task.options])
+    return _scores(task, whole_RO - before_RO)
+
+
+def _scores(task: EncodedTask, bits_RO: npt.NDArray[np.float64]) -> list[TaskScores]:
     """From the bits of every choice of every question, one after the other."""
     R = len(bits_RO)
     right_R, right_by_byte_R, bits_R = np.zeros(R), np.zeros(R), np.zeros(R)
     num_bytes = num_choices = first = 0
-    for question in questions:
+    for question in task.questions:
         bits_RC = bits_RO[:, first : first + len(question.choices)]
         bytes_C = np.array([len(choice.encode()) for choice in question.choices])
         if not question.is_cloze:
@@ -115,17 +142,16 @@ def _scores(questions: Sequence[Question], bits_RO: npt.NDArray[np.float64], num
         bits_R += bits_RC[:, question.answer]
         num_bytes += int(bytes_C[question.answer])
         first += len(question.choices)
-    asked = num_choices or np.nan
-    return TaskScores(right_R / asked, right_by_byte_R / asked, bits_R / num_bytes, len(questions), num_shortened)
+    counts = len(task.questions), task.num_shortened
+    asked = num_choices or math.nan
+    return [
+        TaskScores(_known(right / asked), _known(by_byte / asked), float(bits / num_bytes), *counts)
+        for right, by_byte, bits in zip(right_R.tolist(), right_by_byte_R.tolist(), bits_R.tolist(), strict=True)
+    ]
 
 
-def _bits(
-    parameters: Parameters, shape: Shape, sequences: Sequence[Sequence[int]], batch_tokens: int
-) -> npt.NDArray[np.float64]:
-    """Summed -log2 likelihood [R, n] of all but the first token of each sequence."""
-    windows = [Window(index, np.array(tokens, dtype=np.int64)) for index, tokens in enumerate(sequences)]
-    scored = [window for window in windows if len(window.tokens) > 1]
-    return summed_bits(parameters, shape, scored, num_domains=len(sequences), batch_tokens=batch_tokens)
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _question(facts: dict[str, Any]) -> Question:

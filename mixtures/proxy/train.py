@@ -1,17 +1,18 @@
 """One model trained on a plan, as any trainer would: the whole plan in order, in one process or several (torchrun).
 
-    trains/<name>/checkpoint.safetensors   weights, moments, losses so far
-    trains/<name>/model.safetensors        the finished weights, each [1, ...] as in `transformer.py`
-    trains/<name>/curve.parquet            step, tokens, bits_per_token
-    trains/<name>/result.json              bits per byte by domain, tokens a second, share of the device's matmul rate
+    trains/<name>/checkpoint-<key>.safetensors   weights, moments, losses so far
+    trains/<name>/model.safetensors              the finished weights, each [1, ...] as in `transformer.py`
+    trains/<name>/curve.parquet                  step, tokens, bits_per_token
+    trains/<name>/result.json                    bits per byte by domain, tasks, tokens a second, MFU
 
 Under torchrun every process takes its slice of each batch and gradients are averaged, so any number of processes that
-divides the batch trains the same model but for rounding. It resumes from its checkpoint as a swarm does.
+divides the batch trains the same model but for rounding. It resumes from its checkpoint as a swarm does. A phase's
+learning rate is a factor on the schedule; packed plans train on their bins, padding without loss.
 
-    result = train_plan(run, plan, TrainSettings(size="1M", tokens_per_step=65_536), progress=bar)
+    result = train_plan(run, plan, TrainSettings(size="1M"), progress=bar)
 """
 
-import os
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,17 +20,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.mixtures.loader import PlanLoader, rank_slice
 from corpusmill.mixtures.plan import Plan
 from corpusmill.mixtures.proxy.checkpoint import History, load_stack, save_stack
+from corpusmill.mixtures.proxy.device import chosen_device, matmul_flops_per_s, wait_for
 from corpusmill.mixtures.proxy.held_out import read_held_out
+from corpusmill.mixtures.proxy.memory import num_micro_batches
 from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
-from corpusmill.mixtures.proxy.optional import torch
+from corpusmill.mixtures.proxy.processes import average, join_processes
 from corpusmill.mixtures.proxy.stacked_training import Replica, StackedTraining, Training
 from corpusmill.mixtures.proxy.swarm_stack import curve, measure
+from corpusmill.mixtures.proxy.tasks import EncodedTask, TaskScores, score_task
 from corpusmill.mixtures.proxy.transformer import shape_of
 from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import RequestError
@@ -42,12 +47,14 @@ UNIGRAM_ROWS = 1 << 10
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """`tokens_per_step` is the whole batch's, over all processes."""
+    """`tokens_per_step` is the whole batch's, over all processes; None: by `step_law`, rounded to whole sequences."""
 
     name: str = "main"
     size: str = "124M"
-    tokens_per_step: int = 1 << 19
-    num_micro_batches: int = 1
+    num_kv_heads: int = 0  # fewer key-value heads than heads
+    tied: bool = True  # the head shares the embedding
+    tokens_per_step: int | None = None
+    num_micro_batches: int | None = None  # None: as few as memory allows
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 0.01
     weight_decay: float = 0.1
@@ -58,45 +65,68 @@ class TrainSettings:
     seed: int = 0
     checkpoint_s: float = 300.0
     device: str = "auto"
+    deterministic: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What is written to result.json. `matmul_share`: FLOPs of training a second / those of a bare matrix product."""
+    """What is written to result.json. `mfu`: FLOPs of training a second / those of a bare matrix product."""
 
     size: str
     plan: str
     num_parameters: int
+    num_processes: int
     steps: int
     tokens: int
+    tokens_per_step: int
     flops: int
     seconds: float
     tokens_per_s: float  # since this process started, checkpoints included, measuring not
-    matmul_share: float
+    matmul_flops_per_s: float
+    mfu: float
     bits_per_byte: dict[str, float]
     unigram: dict[str, float]
+    tasks: dict[str, TaskScores]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far training is: tokens done and in all, tokens a second and MFU since this process started."""
+
+    done: int
+    total: int
+    tokens_per_s: float
+    mfu: float
 
 
 def train_plan(
-    run: Path, plan: Plan, settings: TrainSettings, progress: Callable[[int, int], None] = lambda done, total: None
+    run: Path,
+    plan: Plan,
+    settings: TrainSettings,
+    progress: Callable[[Pace], None] = lambda pace: None,
+    tasks: Sequence[EncodedTask] = (),
 ) -> TrainResult:
-    """Trains the model to the plan's end; `progress` gets (tokens done, tokens in all)."""
+    """Trains the model to the plan's end."""
     manifest = read_manifest(run)
     domains = read_held_out(manifest, settings.held_out_tokens)
     loader, folder = PlanLoader(plan, manifest), RunFolder(str(run))
-    rank, num_ranks = join_processes(settings)
+    rank, num_ranks = join_processes(settings.device)
+    device = chosen_device(settings.device, rank)
+    shape = shape_of(settings.size, plan.vocab_size, settings.num_kv_heads, settings.tied)
     batch = rows_per_step(plan, settings, num_ranks)
-    num_steps = plan.num_rows // batch
+    mine = batch // num_ranks
     training = Training(
-        shape=shape_of(settings.size, plan.vocab_size),
-        num_steps=num_steps,
+        shape=shape,
+        num_steps=plan.num_rows // batch,
         sequence_length=plan.sequence_length,
-        num_sequences=batch // num_ranks,
-        num_micro_batches=settings.num_micro_batches,
+        num_sequences=mine,
+        num_micro_batches=settings.num_micro_batches or num_micro_batches(shape, mine, plan.sequence_length, device),
         optimizer=settings.optimizer,
         end_of_document=plan.end_of_document if settings.document_masks else None,
-        device=device_of(settings, rank),
-        autocast=device_of(settings, rank) != "cpu",
+        device=device,
+        bfloat16=device != "cpu",
+        fuse=device != "cpu",
+        deterministic=settings.deterministic,
     )
     replica = Replica(
         seed=settings.seed,
@@ -104,59 +134,91 @@ def train_plan(
         weight_decay=settings.weight_decay,
         clip=settings.clip,
         schedule=settings.schedule,
+        rate_changes=rate_changes(plan, batch),
     )
     stack = StackedTraining(training, [replica], share=average if num_ranks > 1 else None)
-    key = hash_json([plan.fingerprint, asdict(training) | {"device": "", "num_sequences": batch}, asdict(replica)])
-    history = History.empty(num_steps, 1, 1, len(domains), training.device)
+    shared = asdict(training) | {"device": "", "num_sequences": batch, "num_micro_batches": 0}
+    key = hash_json([plan.fingerprint, shared, asdict(replica)])
+    history = History.empty(training.num_steps, 1, 1, len(domains), device)
     checkpoint = f"trains/{settings.name}/checkpoint-{key}.safetensors"
     load_stack(folder, checkpoint, stack, history)
     if stack.step == 0:
-        first = loader.rows(0, min(plan.num_rows, UNIGRAM_ROWS))[:, 1:]
-        stack.start_at_unigram(np.bincount(first.ravel(), minlength=plan.vocab_size)[None])
+        first = training_rows(loader, 0, min(plan.num_rows, UNIGRAM_ROWS))
+        stack.start_at_unigram(
+            np.bincount(first[:, -plan.sequence_length :].clip(0).ravel(), minlength=plan.vocab_size)[None]
+        )
+    num_tokens = training.num_steps * batch * plan.sequence_length
+    flops_per_token, matmul = shape.flops_per_token(plan.sequence_length), num_ranks * matmul_flops_per_s(device)
     before, began, started = history.seconds, stack.step, time.monotonic()
     saved = started
-    while stack.step < num_steps:
+    while stack.step < training.num_steps:
         start, stop = rank_slice(stack.step * batch, batch, rank, num_ranks)
-        losses_R = stack.train_step(loader.rows(start, stop)[None])
+        losses_R = stack.train_step(training_rows(loader, start, stop)[None])
         history.losses_SR[stack.step - 1] = losses_R
         fault_point("train:step")
-        progress(stack.step * batch * plan.sequence_length, num_steps * batch * plan.sequence_length)
         now = time.monotonic()
-        if rank == 0 and (now - saved >= settings.checkpoint_s or stack.step == num_steps):
+        last = stack.step == training.num_steps
+        if last:
+            wait_for(device)
+        rate = (stack.step - began) * batch * plan.sequence_length / (time.monotonic() - started)
+        progress(Pace(stack.step * batch * plan.sequence_length, num_tokens, rate, rate * flops_per_token / matmul))
+        if rank == 0 and (now - saved >= settings.checkpoint_s or last):
             history.seconds = before + now - started
             save_stack(folder, checkpoint, stack, [key], history)
             saved = now
     seconds = time.monotonic() - started
     history.seconds = before + seconds
     rate = (stack.step - began) * batch * plan.sequence_length / seconds
-    flops_per_token = training.shape.flops_per_token(plan.sequence_length)
     bits_K = measure(stack, domains, manifest.tokenizer)[0].tolist()
     result = TrainResult(
         size=settings.size,
         plan=plan.fingerprint,
-        num_parameters=training.shape.num_parameters,
-        steps=num_steps,
-        tokens=num_steps * batch * plan.sequence_length,
-        flops=num_steps * batch * plan.sequence_length * flops_per_token,
+        num_parameters=shape.num_parameters,
+        num_processes=num_ranks,
+        steps=training.num_steps,
+        tokens=num_tokens,
+        tokens_per_step=batch * plan.sequence_length,
+        flops=num_tokens * flops_per_token,
         seconds=history.seconds,
         tokens_per_s=rate,
-        matmul_share=rate * flops_per_token / (num_ranks * matmul_flops_per_s(training.device)),
+        matmul_flops_per_s=matmul,
+        mfu=rate * flops_per_token / matmul,
         bits_per_byte={domain.name: bits for domain, bits in zip(domains, bits_K, strict=True)},
         unigram={domain.name: domain.unigram_bits_per_byte for domain in domains},
+        tasks={task.name: score_task(stack.parameters, shape, task, bfloat16=training.bfloat16)[0] for task in tasks},
     )
     if rank == 0:
-        write_result(folder, f"trains/{settings.name}", stack, history, result, batch * plan.sequence_length)
+        write_result(folder, f"trains/{settings.name}", stack, history, result)
     return result
 
 
-def write_result(
-    folder: RunFolder, path: str, stack: StackedTraining, history: History, result: TrainResult, tokens_per_step: int
-) -> None:
+def rate_changes(plan: Plan, batch: int) -> tuple[tuple[int, float], ...]:
+    """Where phases with a learning rate of their own begin, in steps. Raises RequestError for shorter sequences."""
+    changes, position = [], plan.first_position
+    for phase in plan.phases:
+        if phase.sequence_length != plan.sequence_length:
+            raise RequestError(
+                f"plan: phase {phase.name} has sequences of {phase.sequence_length}, others of {plan.sequence_length}: "
+                "train reads sequences of one length. Make a plan of one."
+            )
+        changes.append((-(-position // batch), 1.0 if phase.learning_rate is None else phase.learning_rate))
+        position += phase.segment.rows
+    return () if all(factor == 1.0 for _, factor in changes) else tuple(changes)
+
+
+def training_rows(loader: PlanLoader, start: int, stop: int) -> npt.NDArray[np.int64]:
+    """Positions [start, stop) as rows [n, T + 1]; of a packed plan as inputs and targets side by side, [n, 2 T]."""
+    if any(source.packing for source in loader.plan.sources):
+        return np.concatenate(loader.pairs(start, stop), axis=1)
+    return loader.rows(start, stop)
+
+
+def write_result(folder: RunFolder, path: str, stack: StackedTraining, history: History, result: TrainResult) -> None:
     from safetensors.torch import save
 
     weights = {name: value.cpu().contiguous() for name, value in stack.parameters.items()}
     folder.put(f"{path}/model.safetensors", save(weights))
-    points = curve(history.losses_SR[:, 0].cpu().numpy(), tokens_per_step)
+    points = curve(history.losses_SR[:, 0].cpu().numpy(), result.tokens_per_step)
     steps, tokens, bits = zip(*points, strict=True)
     table: Any = pa.table({"step": steps, "tokens": tokens, "bits_per_token": bits})
     sink = pa.BufferOutputStream()
@@ -167,52 +229,22 @@ def write_result(
 
 def rows_per_step(plan: Plan, settings: TrainSettings, num_ranks: int) -> int:
     """Rows of the whole batch. Raises RequestError where they cannot be cut evenly."""
-    length, parts = plan.sequence_length, num_ranks * settings.num_micro_batches
+    length, parts = plan.sequence_length, num_ranks * (settings.num_micro_batches or 1)
+    if settings.tokens_per_step is None:
+        batch = max(1, round(step_law(plan.num_tokens) / (length * parts))) * parts
+        return max(parts, min(batch, plan.num_rows // parts * parts))
     batch = settings.tokens_per_step // length
     if settings.tokens_per_step % length or batch % parts or not batch:
         raise RequestError(
             f"tokens_per_step: {settings.tokens_per_step} is no whole number of sequences of {length} for each of "
-            f"{num_ranks} processes x {settings.num_micro_batches} micro-batches. Take a multiple of {length * parts}."
+            f"{num_ranks} processes x {settings.num_micro_batches or 1} micro-batches. "
+            f"Take a multiple of {length * parts}."
         )
     if plan.num_rows < batch:
         raise RequestError(f"tokens_per_step: {settings.tokens_per_step} is more than the plan's {plan.num_tokens}.")
     return batch
 
 
-def join_processes(settings: TrainSettings) -> tuple[int, int]:
-    """(rank, processes) under torchrun; (0, 1) without."""
-    num_ranks = int(os.environ.get("WORLD_SIZE", "1"))
-    if num_ranks == 1:
-        return 0, 1
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo" if device_of(settings, 0) == "cpu" else "nccl")
-    return torch.distributed.get_rank(), num_ranks
-
-
-def average(tensors: Sequence[torch.Tensor]) -> None:
-    """Each tensor's mean over all processes, in place."""
-    for tensor in tensors:
-        torch.distributed.all_reduce(tensor)
-        tensor /= torch.distributed.get_world_size()
-
-
-def device_of(settings: TrainSettings, rank: int) -> str:
-    if settings.device != "auto":
-        return settings.device
-    return f"cuda:{int(os.environ.get('LOCAL_RANK', rank))}" if torch.cuda.is_available() else "cpu"
-
-
-def matmul_flops_per_s(device: str) -> float:
-    """What the device does on one large matrix product in the type that training uses: the measure of its work."""
-    size, dtype = (1024, torch.float32) if device == "cpu" else (8192, torch.bfloat16)
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-
-    def seconds() -> float:
-        started = time.perf_counter()
-        for _ in range(5):
-            left @ right
-        if device != "cpu":
-            torch.cuda.synchronize(device)
-        return time.perf_counter() - started
-
-    return 5 * 2 * size**3 / min(seconds() for _ in range(4))
+def step_law(num_tokens: int) -> float:
+    """A good batch in tokens for a training of `num_tokens`: 0.58 D^0.571 (Li et al. 2025, Step Law, eq. 1)."""
+    return 0.58 * math.pow(num_tokens, 0.571)

@@ -29,6 +29,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.mixtures.proxy.attention import Mask, attention, document_mask
+from corpusmill.mixtures.proxy.compilation import compiled
 from corpusmill.mixtures.proxy.optional import torch
 from corpusmill.mixtures.proxy.rms_norm import rms_norm
 from corpusmill.pipeline.errors import RequestError
@@ -101,7 +103,7 @@ class Shape:
 MATRICES = ("query", "key", "value", "attention_out", "gate", "up", "down")
 
 # name: (width, layers, heads, feed-forward width); named by the weights of their matrices, without embedding and head,
-# but 124M, which counts a tied embedding of 50 thousand as GPT-2 did.
+# but 124M and 350M, which count a tied embedding of 50 thousand as GPT-2 did.
 SIZES: dict[str, tuple[int, int, int, int]] = {
     "30k": (32, 2, 2, 96),
     "100k": (64, 2, 4, 176),
@@ -113,15 +115,24 @@ SIZES: dict[str, tuple[int, int, int, int]] = {
     "60M": (640, 12, 10, 1728),
     "124M": (768, 12, 12, 2048),
     "300M": (1024, 24, 16, 2816),
+    "350M": (1024, 24, 16, 2688),
 }
 
 
-def shape_of(size: str, vocab_size: int) -> Shape:
-    """A named size for a vocabulary."""
+def shape_of(size: str, vocab_size: int, num_kv_heads: int = 0, tied: bool = True) -> Shape:
+    """A named size for a vocabulary. Raises RequestError for a name that is none."""
     if size not in SIZES:
         raise RequestError(f"size {size!r}: unknown. One of {', '.join(SIZES)}.")
     width, num_layers, num_heads, ff_width = SIZES[size]
-    return Shape(vocab_size=vocab_size, width=width, num_layers=num_layers, num_heads=num_heads, ff_width=ff_width)
+    return Shape(
+        vocab_size=vocab_size,
+        width=width,
+        num_layers=num_layers,
+        num_heads=num_heads,
+        ff_width=ff_width,
+        num_kv_heads=num_kv_heads,
+        tied=tied,
+    )
 
 
 def initial_parameters(shape: Shape, seeds: Sequence[int], dtype: torch.dtype = torch.float32) -> Parameters:
@@ -145,9 +156,15 @@ def _draw(shape: Shape, seed: int) -> Iterator[Tensor]:
             yield torch.randn(size, generator=generator) * std
 
 
-def learning_rate_scale(shape: Shape, name: str) -> float:
-    """What a parameter's learning rate is multiplied by, so that one rate serves every width and depth (Adam)."""
-    return BASE_WIDTH / shape.width if name in MATRICES else 1.0
+def learning_rate_scale(shape: Shape, name: str, optimizer: str = "adamw") -> float:
+    """What a parameter's learning rate is multiplied by, so that one rate serves every width and depth.
+
+    Adam moves every entry of a matrix alike, and entries that agree add up over the width; Muon's entries have the same
+    size but its update all singular values alike, so they add up over the width's square root (Bernstein 2025).
+    """
+    if name not in MATRICES:
+        return 1.0
+    return float((BASE_WIDTH / shape.width) ** (0.5 if optimizer == "muon" else 1.0))
 
 
 def decays(name: str) -> bool:
@@ -156,19 +173,41 @@ def decays(name: str) -> bool:
 
 
 def final_states(
-    parameters: Parameters, shape: Shape, tokens_RBT: Tensor, documents_RBT: Tensor | None = None
+    parameters: Parameters,
+    shape: Shape,
+    tokens_RBT: Tensor,
+    documents_RBT: Tensor | None = None,
+    *,
+    bfloat16: bool = False,
+    fuse: bool = False,
 ) -> Tensor:
     """The normed residual stream after the last layer, [R, N, D]; multiply by `head_weight` for logits.
 
     With `documents_RBT` (any numbers that differ between neighbouring documents) no token attends across documents.
+    `bfloat16`: the stream and the products are, the weights are rounded on the way. `fuse`: compiled.
     """
+    embedding = parameters["embedding"]
+    dtype = torch.bfloat16 if bfloat16 else embedding.dtype
+    cos_TK, sin_TK = rotary_angles(tokens_RBT.shape[2], shape.head_width, dtype, embedding.device)
+    mask = None if documents_RBT is None else document_mask(documents_RBT, fuse)
+    stream = compiled(residual_stream) if fuse else residual_stream
+    return stream(parameters, shape, tokens_RBT, cos_TK, sin_TK, mask, dtype)
+
+
+def residual_stream(
+    parameters: Parameters,
+    shape: Shape,
+    tokens_RBT: Tensor,
+    cos_TK: Tensor,
+    sin_TK: Tensor,
+    mask: Mask | None,
+    dtype: torch.dtype,
+) -> Tensor:
+    """The layers, as at the head of this file."""
     R, B, T = tokens_RBT.shape
     scale = BASE_LAYERS / shape.num_layers
-    embedding = parameters["embedding"]
-    cos_TK, sin_TK = rotary_angles(T, shape.head_width, embedding.dtype, embedding.device)
-    mask = None if documents_RBT is None else document_mask(documents_RBT)
-    x = rms_norm(look_up(embedding, tokens_RBT.reshape(R, B * T)))
-    for layer in layers(parameters):
+    x = rms_norm(look_up(parameters["embedding"], tokens_RBT.reshape(R, B * T)).to(dtype))
+    for layer in layers(parameters, dtype):
         u = rms_norm(x)
         query = heads(u @ layer["query"], T, shape.num_heads)
         key = heads(u @ layer["key"], T, shape.kv_heads)
@@ -191,10 +230,10 @@ def logit_scale(shape: Shape) -> float:
     return BASE_WIDTH / shape.width
 
 
-def layers(parameters: Parameters) -> Iterator[Parameters]:
-    """Each layer's parameters [R, ...], in order."""
+def layers(parameters: Parameters, dtype: torch.dtype) -> Iterator[Parameters]:
+    """Each layer's parameters [R, ...], in order, in the type to compute in."""
     names = (*MATRICES, "sharpness")
-    for tensors in zip(*(parameters[name].unbind(1) for name in names), strict=True):
+    for tensors in zip(*(parameters[name].to(dtype).unbind(1) for name in names), strict=True):
         yield dict(zip(names, tensors, strict=True))
 
 
@@ -230,18 +269,3 @@ def rotate(x: Tensor, cos_TK: Tensor, sin_TK: Tensor) -> Tensor:
     """Rotary positions: each pair (x_i, x_{i + K/2}) turned by its angle."""
     left, right = x.chunk(2, dim=-1)
     return torch.cat((left * cos_TK - right * sin_TK, left * sin_TK + right * cos_TK), dim=-1)
-
-
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Causal attention; [R B, H, T, K] in, [R B, T, H K] out."""
-    attended = torch.nn.functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, is_causal=mask is None, enable_gqa=key.shape[1] != query.shape[1]
-    )
-    return attended.transpose(1, 2).flatten(2)
-
-
-def document_mask(documents_RBT: Tensor) -> Tensor:
-    """[R B, 1, T, T], true where a token may look: earlier or itself, and in its own document."""
-    flat = documents_RBT.flatten(0, 1)
-    same = flat[:, None, :, None] == flat[:, None, None, :]
-    return same.tril()

@@ -13,6 +13,7 @@ from corpusmill.pipeline.cli.ratios import choose, fit, plan, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
+from corpusmill.pipeline.cli.training import train
 from corpusmill.pipeline.errors import CorpusmillError
 
 
@@ -27,7 +28,7 @@ def cli() -> None:
 
 for command in (
     *(quickstart, init, check, build, status, verify, explain, show, report, export, stages),
-    *(train_tokenizer, plan, sweep, fit, choose, clean, warmup),
+    *(train_tokenizer, plan, sweep, fit, choose, train, clean, warmup),
 ):
     cli.add_command(command)
 

@@ -53,7 +53,7 @@ def _is_number(cell: str) -> bool:
 class Bars:
     """Progress of a build on stderr: a bar per phase with rate and time left."""
 
-    def __init__(self) -> None:
+    def __init__(self, visible: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -64,6 +64,7 @@ class Bars:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            disable=not visible,
         )
         self._task: Any = None
         self._units = self._done = 0
@@ -93,8 +94,8 @@ class Bars:
         if self._done == self._units:
             self._progress.update(self._task, completed=task.total)
 
-    def steps(self, name: str, done: int, total: int) -> None:
+    def steps(self, name: str, done: int, total: int, rate: str = "") -> None:
         """Progress of something that has no units, such as a swarm."""
         if self._task is None or self._progress.tasks[self._task].description != name:
             self._task = self._progress.add_task(name, total=total, units="", rate="")
-        self._progress.update(self._task, completed=done, total=total, units=f"{done}/{total}")
+        self._progress.update(self._task, completed=done, total=total, units=f"{done}/{total}", rate=rate)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
+from corpusmill.pipeline.cli.training import whole_number
 from corpusmill.pipeline.errors import RequestError
 
 place_argument = click.argument("place", metavar="RECIPE|RUN")
@@ -53,15 +54,11 @@ def plan(place: str, run_url: str | None, tokens: str | None, name: str, as_json
     from corpusmill.mixtures.mixture import make_plan
     from corpusmill.mixtures.plan import plan_table
     from corpusmill.mixtures.sources import read_manifest
-    from corpusmill.pipeline.settings import quantity
 
     recipe, run = recipe_and_run(place, run_url)
     mixture = section(recipe, "mixture")
     if tokens is not None:
-        count = quantity(tokens) or (int(tokens) if tokens.isdigit() else None)
-        if count is None:
-            raise RequestError(f"--tokens {tokens}: expected a number such as 500M or 20B")
-        mixture = replace(mixture, tokens=count)
+        mixture = replace(mixture, tokens=whole_number("--tokens", tokens))
     made = make_plan(read_manifest(run), mixture)
     path = run / "plans" / f"{name}.json"
     made.save(path)

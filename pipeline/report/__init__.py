@@ -9,6 +9,7 @@ from corpusmill.pipeline.report.measured_values import distributions, languages
 from corpusmill.pipeline.report.page import render
 from corpusmill.pipeline.report.sweep_results import sweeps
 from corpusmill.pipeline.report.token_counts import token_counts
+from corpusmill.pipeline.report.trained_models import trained_models
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.status import read_status
 
@@ -37,5 +38,6 @@ def read_report(run: RunFolder) -> dict[str, object]:
         "dropped": examples_by_rule(run),
         "tokens": token_counts(run),
         "sweeps": sweeps(run),
+        "trains": trained_models(run),
         "environment": run.read_json("environment.json") or {},
     }

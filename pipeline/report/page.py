@@ -13,6 +13,7 @@ from typing import Any
 
 from corpusmill.pipeline.report.charts import colour_of, histogram, legend, stacked_bars, step_chart
 from corpusmill.pipeline.report.sweep_section import sweep_section
+from corpusmill.pipeline.report.trained_models import trained_section
 
 
 def render(report: dict[str, Any]) -> str:
@@ -30,6 +31,7 @@ def render(report: dict[str, Any]) -> str:
             (f"sweep-{name}", f"Sweep “{name}”", sweep_section(sweep, list(report["sources"])))
             for name, sweep in by_size
         ),
+        ("trains", "Trained models", trained_section(report["trains"])),
         ("phases", "Phases and versions", _phases(report)),
     ]
     shown = [(key, title, body) for key, title, body in sections if body]

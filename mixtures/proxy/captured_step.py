@@ -1,0 +1,38 @@
+"""A step as a CUDA graph: captured once, then replayed. Small proxies are bound by the launching of their kernels.
+
+What changes from step to step is copied to where the graph reads it: the rows, and the step's knobs.
+"""
+
+from collections.abc import Callable
+
+from corpusmill.mixtures.proxy.optional import torch
+from corpusmill.mixtures.proxy.transformer import Parameters
+
+Move = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(rows, knobs) to losses [R]; moves the weights in place."""
+
+WARM_UP_STEPS = 3  # before a capture, so that every library has chosen its kernels, and what is compiled is
+
+
+class CapturedStep:
+    def __init__(self, move: Move, state: Parameters, rows: torch.Tensor, knobs: torch.Tensor) -> None:
+        """Captures `move`; `state` is all that it changes, and is as it was afterwards."""
+        self.rows, self.knobs = rows.clone(), knobs.clone()
+        before = {name: value.to("cpu", copy=True) for name, value in state.items()}
+        side = torch.cuda.Stream(rows.device)  # type: ignore[no-untyped-call]  # torch's own
+        side.wait_stream(torch.cuda.current_stream(rows.device))
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                move(self.rows, self.knobs)
+        torch.cuda.current_stream(rows.device).wait_stream(side)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.losses_R = move(self.rows, self.knobs)
+        for name, value in state.items():  # the warm-up moved the weights
+            value.copy_(before[name])
+
+    def replay(self, rows: torch.Tensor, knobs: torch.Tensor) -> torch.Tensor:
+        self.rows.copy_(rows)
+        self.knobs.copy_(knobs)
+        self.graph.replay()
+        return self.losses_R.clone()
