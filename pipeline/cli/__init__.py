@@ -13,7 +13,7 @@ from corpusmill.pipeline.cli.ratios import choose, fit, plan, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
-from corpusmill.pipeline.cli.training import train
+from corpusmill.pipeline.cli.trainer import train
 from corpusmill.pipeline.errors import CorpusmillError
 
 

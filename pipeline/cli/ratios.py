@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
-from corpusmill.pipeline.cli.training import whole_number
+from corpusmill.pipeline.cli.trainer import whole_number
 from corpusmill.pipeline.errors import RequestError
 
 place_argument = click.argument("place", metavar="RECIPE|RUN")
