@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import lengths, nulls, take, take_rows
 from corpusmill.pipeline.document import DOCUMENT_SCHEMA, Batch, Column, with_column
+from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.opened import opened
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.recipe import StageEntry
@@ -134,7 +135,7 @@ class Chain:
                 elif kind == "change":
                     passing, scratch = self._change(passing, entry, worker), Scratch()
                 elif kind == "expand":
-                    passing, scratch = self._expand(passing, worker), Scratch()
+                    passing, scratch = self._expand(passing, entry, worker), Scratch()
                 if entry.early and self._decide(passing, entry):
                     scratch = Scratch()
             if passing.rows.num_rows:
@@ -157,22 +158,38 @@ class Chain:
         if not len(empty):
             return slab
         for index in empty:
-            name = slab.rows.column("id")[int(index)].as_py()
-            self.books.documents_in -= 1  # refuse counts it again
-            self.refuse(Refusal("", name, "empty_document", f"nothing left after {entry.label}"))
+            self._refuse(slab.rows, int(index), "empty_document", f"nothing left after {entry.label}")
         return slab.select(np.setdiff1d(np.arange(slab.rows.num_rows), empty))
 
-    def _expand(self, slab: Slab, worker: Any) -> Slab:
-        """Live rows replaced by the documents in them; the books count those instead of their parents."""
+    def _refuse(self, rows: Batch, index: int, reason: str, detail: str) -> None:
+        """Turn a document that was counted already into a failed record."""
+        record = rows.column("id")[index].as_py().partition("/")[2]
+        self.books.documents_in -= 1  # refuse counts it again
+        self.refuse(Refusal("", record, reason, detail))
+
+    def _expand(self, slab: Slab, entry: StageEntry, worker: Any) -> Slab:
+        """Live rows replaced by the documents in them; the books count those, and in a note their parents."""
         live = slab.live().select(DOCUMENT_SCHEMA.names)
-        rows, parents = worker.expand(live)
+        rows, parents, reasons = worker.expand(live)
+        came_from = np.asarray(parents.to_numpy())
+        if len(np.unique(came_from)) < live.num_rows:
+            raise CorpusmillError(
+                f"{entry.label}: a document gave neither documents nor a reason: a defect of the stage"
+            )
         self.books.documents_in += rows.num_rows - live.num_rows
-        self.books.notes["expanded"] = self.books.notes.get("expanded", 0) + rows.num_rows
-        self.books.notes["parents"] = self.books.notes.get("parents", 0) + live.num_rows
-        gone = slab.select(np.setdiff1d(np.arange(slab.rows.num_rows), slab.alive))
+        note = self.books.notes.setdefault("expanded", {}).setdefault(entry.label, {"parents": 0, "documents": 0})
+        note["parents"] += live.num_rows
+        note["documents"] += rows.num_rows
+        for index in np.flatnonzero(lengths(rows.column("text")) == 0):
+            self._refuse(rows, int(index), reasons[int(index)].as_py() or "empty_document", f"in {entry.label}")
+        good = np.flatnonzero(lengths(rows.column("text")))
+        rows, came_from = take_rows(rows, good), came_from[good]
         came = Slab.of(rows, self.measured)
-        inherited = slab.alive[np.asarray(parents.to_numpy())]
-        came.columns = {name: take(column, inherited) for name, column in slab.columns.items()}
+        came.columns = {name: take(column, slab.alive[came_from]) for name, column in slab.columns.items()}
+        parent = f"{entry.stage.name}_parent"
+        if parent in entry.stage.adds():
+            came.add(entry.renamed({parent: take(live.column("id"), came_from)}))
+        gone = slab.select(np.setdiff1d(np.arange(slab.rows.num_rows), slab.alive))
         return joined(gone, came) if gone.rows.num_rows else came
 
     def _decide(self, slab: Slab, entry: StageEntry) -> bool:
@@ -180,7 +197,8 @@ class Chain:
         rules = entry.rules()
         if not rules or not len(slab.alive):
             return False
-        verdicts = evaluate(rules, slab.live())
+        live = slab.live()
+        verdicts = evaluate(rules, with_column(live, "num_bytes", pa.array(lengths(live.column("text")))))
         self.books.not_measured += verdicts.not_measured
         alive = slab.alive
         hits = np.flatnonzero(verdicts.first >= 0)

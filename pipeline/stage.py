@@ -184,8 +184,12 @@ class MeasureWorker(Protocol):
 
 
 class ExpandWorker(Protocol):
-    def expand(self, batch: Batch) -> tuple[Batch, Column]:
-        """New rows, with for each the index (int64, ascending) of the row of `batch` that it came from."""
+    def expand(self, batch: Batch) -> tuple[Batch, Column, Column]:
+        """New rows; for each the index (int64, ascending) of the row of `batch` that it came from; and a failed
+        reason (string) for those whose text is null. Every row of `batch` gives at least one.
+
+        A stage that `adds()` the column `<name>_parent` (string) gets the id of the row there.
+        """
 
 
 @dataclass(frozen=True)

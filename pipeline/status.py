@@ -20,6 +20,7 @@ class SourceBooks:
     bytes_in: int = 0
     bytes_kept: int = 0
     tokens: dict[str, int] = field(default_factory=dict)  # bucket -> tokens
+    expanded: Counter[str] = field(default_factory=Counter)  # parents, and the documents counted in their place
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -28,7 +29,8 @@ class SourceBooks:
                 "kept": self.documents_kept,
                 "dropped": dict(self.dropped.most_common()),
                 "failed": dict(self.failed.most_common()),
-            },
+            }
+            | ({"expanded": dict(self.expanded)} if self.expanded else {}),
             "bytes": {"in": self.bytes_in, "kept": self.bytes_kept},
             "tokens": self.tokens,
         }
@@ -69,6 +71,8 @@ def source_books(run: RunFolder, receipts: list[tuple[Receipt, bool]]) -> dict[s
         if receipt.phase == MAKE:
             books.documents_in += receipt.books.documents_in
             books.bytes_in += receipt.books.bytes_in
+            for counts in receipt.books.notes.get("expanded", {}).values():
+                books.expanded += Counter(counts)
         books.dropped += receipt.books.dropped
         books.failed += receipt.books.failed
         left[receipt.unit] = (receipt.books.documents_kept, receipt.books.bytes_kept)

@@ -21,6 +21,8 @@ STAGES = {
     # extract
     "resiliparse": "corpusmill.stages.extract.webpage:Resiliparse",
     "wikitext": "corpusmill.stages.extract.wikitext:Wikitext",
+    # expand
+    "mbox": "corpusmill.stages.expand.mbox:Mbox",
     # change
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from reading import read_bytes, reasons
 
+from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.collect.plain_text import PlainText
 
 
@@ -44,3 +45,12 @@ def test_or_it_has_one_reason(content: bytes, reason: str, tmp_path: Path) -> No
 
 def test_empty_file_is_nothing(tmp_path: Path) -> None:
     assert read_bytes(PlainText(), b"", tmp_path) == ([], [])
+
+
+def test_files_of_another_charset(tmp_path: Path) -> None:
+    rows, refusals = read_bytes(PlainText(charset="gb18030"), "世界".encode("gb18030"), tmp_path)
+    assert ([row["text"] for row in rows], refusals) == (["世界"], [])
+    rows, refusals = read_bytes(PlainText(charset="gb18030"), b"\xff\xff", tmp_path)
+    assert (rows, reasons(refusals)) == ([], [("0", "unknown_charset")])
+    with pytest.raises(RequestError, match="gb18030"):
+        PlainText(charset="gb0")
