@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from corpusmill.mixtures.capped_simplex import Floats, ratio_limits, within_limits
+from corpusmill.mixtures.laws.fitters import FITTERS
 from corpusmill.mixtures.laws.left_out import root_mean_square
-from corpusmill.mixtures.laws.mixing import FITTERS
 from corpusmill.mixtures.laws.swarm_fit import SwarmFit, write_json
 from corpusmill.mixtures.optimum import best_ratios
 from corpusmill.pipeline.errors import RequestError

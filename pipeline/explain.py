@@ -1,5 +1,6 @@
 """What became of a document, and which documents met a fate: `explain` and `show`."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -124,6 +125,24 @@ def show(run: RunFolder, dropped: str | None, count: int) -> Iterator[dict[str, 
         for index, document in zip(wanted, take_rows(table, np.asarray(wanted)).to_pylist(), strict=True):
             left -= 1
             yield {key: document[key] for key in ("id", "source", "url", "lang", "text")} | lines[index]
+
+
+def show_refused(run: RunFolder, reason: str, count: int, *, failed: bool = True) -> Iterator[dict[str, Any]]:
+    """Up to `count` records that became no document, failed or (not `failed`) dropped by their reader, for `reason`."""
+    lines = (
+        (receipt.source, line)
+        for receipt in receipts_of(run, "make")
+        if (file := receipt.output("refused")) is not None
+        for line in run.read_table(file.path).to_pylist()
+        if line["failed"] == failed and (reason in ("any", line["reason"]) or line["reason"].startswith(f"{reason}."))
+    )
+    for source, line in itertools.islice(lines, count):
+        numbered = line["file"] and line["record"].isdigit()
+        name = f"{source}/{line['file']}#{line['record']}" if numbered else f"{source}/{line['record']}"
+        yield {"id": name, "source": source, "file": line["file"], "record": line["record"]} | {
+            "rule": line["reason"],
+            "value": line["detail"],
+        }
 
 
 def _kept_lines(run: RunFolder, part: PartRef) -> dict[int, dict[str, Any]]:

@@ -222,8 +222,7 @@ class _MakeUnit:
             if not seen and len(self.refusals) == refused:
                 self.empty.append(file.name)
         if self.empty:
-            more = f" (and in {len(self.empty) - 1} more files)" if len(self.empty) > 1 else ""
-            self.books.warnings.append(f"{self.empty[0]}: no documents in it{more}")
+            self.books.notes["empty_files"] = {"count": len(self.empty), "first": self.empty[0]}
 
     def _rows(self, raw: Batch, file: str) -> Batch:
         raw = self._sampled(raw)

@@ -21,6 +21,7 @@ class SourceBooks:
     bytes_kept: int = 0
     tokens: dict[str, int] = field(default_factory=dict)  # bucket -> tokens
     expanded: Counter[str] = field(default_factory=Counter)  # parents, and the documents counted in their place
+    empty_files: list[tuple[int, str]] = field(default_factory=list)  # of each unit that has some: number, first name
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -32,6 +33,10 @@ class SourceBooks:
             }
             | ({"expanded": dict(self.expanded)} if self.expanded else {}),
             "bytes": {"in": self.bytes_in, "kept": self.bytes_kept},
+            "empty_files": {
+                "count": sum(count for count, _ in self.empty_files),
+                "first": min((name for _, name in self.empty_files), default=None),
+            },
             "tokens": self.tokens,
         }
 
@@ -71,6 +76,8 @@ def source_books(run: RunFolder, receipts: list[tuple[Receipt, bool]]) -> dict[s
         if receipt.phase == MAKE:
             books.documents_in += receipt.books.documents_in
             books.bytes_in += receipt.books.bytes_in
+            if empty := receipt.books.notes.get("empty_files"):
+                books.empty_files.append((empty["count"], empty["first"]))
             for counts in receipt.books.notes.get("expanded", {}).values():
                 books.expanded += Counter(counts)
         books.dropped += receipt.books.dropped

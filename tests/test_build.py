@@ -11,6 +11,7 @@ from small_corpus import contents, run_recipe, small_recipe, write_corpus
 from corpusmill.pipeline import inputs as inputs_module
 from corpusmill.pipeline.build import all_receipts
 from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.explain import explain, show_refused
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.status import read_status
 from corpusmill.pipeline.verify import verify
@@ -160,7 +161,7 @@ def bad_recipe(folder: Path, **changes: object) -> dict[str, object]:
 
 def test_each_bad_record_fails_with_its_reason_and_the_rest_is_built(tmp_path: Path) -> None:
     reasons = bad_inputs(tmp_path / "in")
-    result = run_recipe(bad_recipe(tmp_path / "in"), tmp_path / "run")
+    run_recipe(bad_recipe(tmp_path / "in"), tmp_path / "run")
     run = RunFolder(str(tmp_path / "run"))
     refused = []
     for receipt in all_receipts(run):
@@ -169,10 +170,14 @@ def test_each_bad_record_fails_with_its_reason_and_the_rest_is_built(tmp_path: P
             refused += run.read_table(file.path).to_pylist()
     assert {(line["file"], line["reason"]) for line in refused} == set(reasons.items())
     assert all(line["record"] for line in refused)
-    documents = read_status(run)["sources"]["bad"]["documents"]
-    assert documents["failed"] == dict.fromkeys(reasons.values(), 1)
-    assert documents["kept"] >= 6
-    assert any("empty.jsonl" in warning for warning in result.warnings)
+    books = read_status(run)["sources"]["bad"]
+    assert books["documents"]["failed"] == dict.fromkeys(reasons.values(), 1)
+    assert books["documents"]["kept"] >= 6
+    assert books["empty_files"] == {"count": 1, "first": "empty.jsonl"}
+    (shown,) = show_refused(run, "invalid_utf8", 20)
+    assert (shown["id"], shown["file"], shown["rule"]) == ("bad/bytes.jsonl#1", "bytes.jsonl", "invalid_utf8")
+    assert explain(run, shown["id"])["fate"] == "failed"
+    assert len(list(show_refused(run, "any", 20))) == len(reasons)
     assert verify(run).ok
 
 

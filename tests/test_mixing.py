@@ -9,7 +9,8 @@ from scipy.optimize import approx_fprime, minimize
 from scipy.stats import spearmanr
 
 from corpusmill.mixtures.laws import mixing
-from corpusmill.mixtures.laws.mixing import FITTERS, Floats, Linear, LogLinear, fit_linear, fit_log_linear
+from corpusmill.mixtures.laws.fitters import FITTERS
+from corpusmill.mixtures.laws.mixing import Floats, Linear, LogLinear, fit_linear, fit_log_linear
 from corpusmill.pipeline.errors import CorpusmillError
 
 DATA = os.environ.get("CORPUSMILL_DATA")

@@ -5,12 +5,21 @@ import numpy as np
 import pytest
 from report_run import run_with_sweep
 
+from corpusmill.mixtures.laws.effective_data import EffectiveData
 from corpusmill.mixtures.laws.mixing import Floats, Law, Linear, LogLinear
 from corpusmill.pipeline.report.sweep_results import sweeps
 from corpusmill.pipeline.report.sweep_section import predicted, sweep_section
 
 
-@pytest.mark.parametrize("law", [LogLinear(0.7, np.array([0.3, -1.0])), Linear(np.array([1.0, 2.0]))])
+@pytest.mark.parametrize(
+    "law",
+    [
+        LogLinear(0.7, np.array([0.3, -1.0])),
+        Linear(np.array([1.0, 2.0])),
+        EffectiveData(0.7, 0.3, np.array([0.3, -1.0])),
+        EffectiveData(0.7, 0.02, np.array([30.0, -40.0])),
+    ],
+)
 def test_the_page_draws_the_law_that_was_fitted(law: Law) -> None:
     ratios: Floats = np.array([[0.3, 0.7]])
     facts = {"law": law.name, "parameters": law.parameters(["a", "b"])}

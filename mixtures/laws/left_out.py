@@ -16,7 +16,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from corpusmill.mixtures.laws.mixing import FITTERS, Floats, Law
+from corpusmill.mixtures.laws.fitters import FITTERS
+from corpusmill.mixtures.laws.mixing import Floats, Law
 from corpusmill.pipeline.errors import RequestError
 
 Integers: TypeAlias = npt.NDArray[np.int64]

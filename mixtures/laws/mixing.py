@@ -10,7 +10,7 @@ laws are convex in x, so the best mixture is unique.
 Cost, CPU time: 26 ms for 17 sources and 512 runs; the same for 4 sources and 24 runs, 11 ms begun near another fit.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -103,7 +103,7 @@ def fit_log_linear(
     A run of weight 0 has no influence at all. `near`, a law fitted to almost the same runs, adds one start and spares
     the others: that is what makes leave-one-out and the bootstrap affordable.
     """
-    ratios_NM, losses_N, weights_N = _used_runs(ratios_NM, losses_N, weights_N)
+    ratios_NM, losses_N, weights_N = used_runs(ratios_NM, losses_N, weights_N)
     num_sources = ratios_NM.shape[1]
     ridge = RIDGE if len(losses_N) < 5 * num_sources else 0.0
     if isinstance(near, LogLinear):
@@ -117,7 +117,7 @@ def fit_log_linear(
 
 def fit_linear(ratios_NM: Floats, losses_N: Floats, weights_N: Floats | None = None, near: Law | None = None) -> Linear:
     """Weighted least squares; of the many answers with fewer runs than sources, the smallest. `near` is not needed."""
-    ratios_NM, losses_N, weights_N = _used_runs(ratios_NM, losses_N, weights_N)
+    ratios_NM, losses_N, weights_N = used_runs(ratios_NM, losses_N, weights_N)
     root_N = np.sqrt(weights_N)
     w_M, *_ = np.linalg.lstsq(ratios_NM * root_N[:, None], losses_N * root_N, rcond=1e-10)
     return Linear(w_M=np.array(w_M, dtype=np.float64))
@@ -125,11 +125,8 @@ def fit_linear(ratios_NM: Floats, losses_N: Floats, weights_N: Floats | None = N
 
 Fitter: TypeAlias = Callable[[Floats, Floats, Floats | None, Law | None], Law]
 
-FITTERS: Mapping[str, Fitter] = {"log-linear": fit_log_linear, "linear": fit_linear}
-"""The laws by the name a recipe uses. The first wins where two are equally good."""
 
-
-def _used_runs(ratios_NM: Floats, losses_N: Floats, weights_N: Floats | None) -> tuple[Floats, Floats, Floats]:
+def used_runs(ratios_NM: Floats, losses_N: Floats, weights_N: Floats | None) -> tuple[Floats, Floats, Floats]:
     """The runs of positive weight."""
     weights_N = np.ones(len(losses_N)) if weights_N is None else weights_N
     used = weights_N > 0

@@ -4,6 +4,7 @@ import click
 
 from corpusmill.pipeline.cli.output import json_option, print_json, print_table
 from corpusmill.pipeline.cli.runs import existing_run, run_argument
+from corpusmill.pipeline.errors import RequestError
 
 SHOWN_CHARACTERS = 600
 
@@ -35,19 +36,28 @@ def explain(run: str, doc_id: str, as_json: bool) -> None:
 @click.option(
     "--dropped", metavar="RULE", help="Documents that RULE caught; a stage's name is all its rules, 'any' all."
 )
+@click.option("--failed", metavar="REASON", help="Records that became no document for REASON; 'any' is every reason.")
 @click.option("-n", "count", type=click.IntRange(1), default=20, show_default=True)
 @json_option
-def show(run: str, dropped: str | None, count: int, as_json: bool) -> None:
-    """Show kept documents of RUN, or dropped ones with rule and value.
+def show(run: str, dropped: str | None, failed: str | None, count: int, as_json: bool) -> None:
+    """Show kept documents of RUN, dropped ones with rule and value, or failed records with file and reason.
 
     Example: corpusmill show runs/quickstart --dropped gopher -n 3
     """
     from corpusmill.pipeline.explain import show as do_show
+    from corpusmill.pipeline.explain import show_refused
 
-    documents = list(do_show(existing_run(run), dropped, count))
+    folder = existing_run(run)
+    if dropped is not None and failed is not None:
+        raise RequestError("show: --dropped or --failed, one of them")
+    refused = list(show_refused(folder, failed or dropped or "any", count, failed=failed is not None))
+    documents = [] if failed is not None else list(do_show(folder, dropped, count))
+    records = refused[: count - len(documents)] if failed is not None or dropped is not None else []
     if as_json:
-        print_json({"format": 1, "documents": documents})
+        print_json({"format": 1, "documents": documents + records})
         return
+    for record in records:
+        click.echo(f"── {record['id']}   {record['file']}: {record['rule']}: {record['value']}\n")
     for document in documents:
         caught = (
             f"   {document['rule']} = {document['value']} (limit {document['threshold']})" if "rule" in document else ""
@@ -58,7 +68,7 @@ def show(run: str, dropped: str | None, count: int, as_json: bool) -> None:
         if text is not None and len(text) > SHOWN_CHARACTERS:
             click.echo(f"… {len(text) - SHOWN_CHARACTERS:,} more characters")
         click.echo()
-    click.echo(f"{len(documents)} documents", err=True)
+    click.echo(f"{len(documents) + len(records)} documents", err=True)
 
 
 @click.command()

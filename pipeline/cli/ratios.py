@@ -116,7 +116,7 @@ def ledger_of(place: str, name: str) -> Path:
 @click.command()
 @click.argument("place", metavar="RUN|LEDGER")
 @name_option
-@click.option("--law", default="auto", show_default=True, help="auto, log-linear or linear.")
+@click.option("--law", default="auto", show_default=True, help="auto, log-linear, power or linear.")
 @json_option
 def fit(place: str, name: str, law: str, as_json: bool) -> None:
     """Fit loss as a law of the ratios, a law per held-out domain, with its error on mixtures left out.

@@ -175,15 +175,26 @@ def run_build(
             result = do_build(loaded, text, planned, run, engine, own)
     from corpusmill.pipeline.status import read_status
 
-    warnings = [
-        f"{name}: {count:,} failed: {reason}"
-        for name, books in read_status(run)["sources"].items()
-        for reason, count in books["documents"]["failed"].items()
-    ] + result.warnings
+    warnings = source_warnings(read_status(run)) + result.warnings
     for warning in warnings[:SHOWN_WARNINGS]:
         click.echo(f"warning: {warning}", err=True)
     if len(warnings) > SHOWN_WARNINGS:
         click.echo(f"warning: … and {len(warnings) - SHOWN_WARNINGS} more; `--json` lists them all", err=True)
+    return warnings
+
+
+def source_warnings(status: dict[str, Any]) -> list[str]:
+    """What a person should know of each source: records that failed, by reason, and files without a document."""
+    warnings = []
+    for name, books in status["sources"].items():
+        for reason, count in books["documents"]["failed"].items():
+            seen = f"corpusmill show {status['run']} --failed {reason}"
+            warnings.append(f"{name}: {count:,} failed as {reason}: `{seen}`")
+        empty = books["empty_files"]
+        if empty["count"] == 1:
+            warnings.append(f"{name}: {empty['first']} is empty")
+        elif empty["count"]:
+            warnings.append(f"{name}: {empty['count']:,} files are empty, such as {empty['first']}")
     return warnings
 
 

@@ -1,6 +1,7 @@
 """The part of the page on one sweep: the choice with its intervals, the laws against what was measured, the ratios.
 
-A law's parameters come from fit.json: `log-linear` is c + exp(t·x), `linear` is w·x.
+A law's parameters come from fit.json: `log-linear` is c + exp(t·x), `linear` is w·x, `power` with exponent α is
+c + (Σ_j exp(-t_j / α) x_j)^-α.
 """
 
 import math
@@ -154,6 +155,11 @@ def predicted(law: Mapping[str, Any], ratios: Mapping[str, float]) -> float:
     parameters = law["parameters"]
     if law["law"] == "linear":
         return float(sum(parameters["w"][source] * ratio for source, ratio in ratios.items()))
+    if law["law"] == "power":
+        worth = {source: -t / parameters["exponent"] for source, t in parameters["t"].items()}
+        most = max(worth.values())  # taken out of the sum, which would overflow
+        data = sum(math.exp(worth[source] - most) * ratio for source, ratio in ratios.items())
+        return float(parameters["c"] + math.exp(min(-parameters["exponent"] * (most + math.log(data)), 30.0)))
     exponent = sum(parameters["t"][source] * ratio for source, ratio in ratios.items())
     return float(parameters["c"] + math.exp(min(exponent, 30.0)))
 
