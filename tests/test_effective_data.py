@@ -1,5 +1,7 @@
 """The power law in effective data, against numbers by hand, slopes by differences, and another solver."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,7 +32,7 @@ def test_values_are_the_formulas() -> None:
     np.testing.assert_allclose(LAW.predict(x), [plain(LAW, row) for row in x])
     np.testing.assert_allclose(LAW.predict(np.eye(4)), 0.9 + np.exp(LAW.t_M))  # each source alone
     for row in x[4:]:
-        slope = approx_fprime(row, lambda point: plain(LAW, point), 1e-8)
+        slope = approx_fprime(row, partial(plain, LAW), 1e-8)
         np.testing.assert_allclose(LAW.gradient(row), slope, rtol=1e-4)
     assert LAW.parameters(list("abcd")) == {
         "c": 0.9,
@@ -67,7 +69,11 @@ def test_derivatives_are_the_slopes() -> None:
     problem = effective_data._Problem(x, LAW.predict(x) + 0.3 * np.sin(np.arange(12)), np.linspace(0.5, 2, 12), 0.2)
     point = np.array([-0.3, -0.5, -0.8, 0.5, 0.7, 1.2])
     _, gradient, curvature = problem.at(point)
-    np.testing.assert_allclose(gradient, approx_fprime(point, lambda at: problem.at(at)[0], 1e-7), atol=1e-4)
+
+    def value(at: Floats) -> float:
+        return problem.at(at)[0]
+
+    np.testing.assert_allclose(gradient, approx_fprime(point, value, 1e-7), atol=1e-4)
     assert (np.linalg.eigvalsh(curvature) > 0).all()
 
 
