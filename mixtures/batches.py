@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from corpusmill.mixtures.exclusions import Exclusions
 from corpusmill.mixtures.loader import PlanLoader, rank_slice
+from corpusmill.mixtures.provenance import Document
+from corpusmill.mixtures.segments import cu_seqlens, document_numbers, document_positions, mask_across_documents
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,19 @@ class PlanBatch:
     start: int  # position of the global batch's first row
     stop: int  # where the next global batch starts: the state to resume from
     first: int  # position of this rank's first row
+    end_of_document: int
+
+    def document_numbers(self) -> npt.NDArray[np.int32]:
+        """Which document of its sequence each token belongs to, int32 [sequences, length]."""
+        return document_numbers(self.inputs, self.end_of_document)
+
+    def document_positions(self) -> npt.NDArray[np.int32]:
+        """Place of each token in its document's part of the sequence, int32 [sequences, length]."""
+        return document_positions(self.inputs, self.end_of_document)
+
+    def cu_seqlens(self) -> npt.NDArray[np.int32]:
+        """Bounds of the documents in the flattened batch, int32 [documents + 1], for variable-length attention."""
+        return cu_seqlens(self.inputs, self.end_of_document)
 
 
 class BatchStream:
@@ -48,8 +62,9 @@ class BatchStream:
         position: int = 0,
         num_threads: int = 1,
         num_ahead: int = 4,
-        exclusions: Exclusions | None = None,
+        mask_documents: bool = False,
     ) -> None:
+        """With `mask_documents` the first token of a document is no target: what went before says nothing about it."""
         if batch_rows < num_ranks:
             raise ValueError(f"batch_rows {batch_rows} is less than one row for each of {num_ranks} ranks")
         rank_slice(0, batch_rows, rank, num_ranks)
@@ -60,7 +75,7 @@ class BatchStream:
         self.position = position
         self.num_threads = num_threads
         self.num_ahead = num_ahead
-        self.exclusions = exclusions
+        self.mask_documents = mask_documents
 
     def rows_drawn(self) -> dict[str, int]:
         """Rows drawn from each source, by all ranks, in the batches handed out: counters for a trainer's log."""
@@ -75,14 +90,26 @@ class BatchStream:
         return {"position": self.position, "plan": self.loader.plan.fingerprint}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on from a state; raises ValueError where it belongs to another plan."""
-        fingerprint = self.loader.plan.fingerprint
-        if state.get("plan", fingerprint) != fingerprint:
+        """Goes on from a state of this plan, or of one that it continues, up to where it continues it; raises
+        ValueError for any other."""
+        plan, position = self.loader.plan, int(state["position"])
+        if not plan.knows(state.get("plan", plan.fingerprint), position):
             raise ValueError(
-                f"the state counts in plan {state['plan']}, this one is {fingerprint}: load the plan it was saved "
-                "with, or continue that one under a new mixture with corpusmill plan --continue-from"
+                f"the state is position {position} of plan {state['plan']}, this one is {plan.fingerprint}: load the "
+                "plan it was saved with, or continue that one under a new mixture with corpusmill plan --continue-from"
             )
-        self.position = int(state["position"])
+        self.position = position
+
+    def locate(self, step: int, rank: int, row: int, token: int) -> Document | None:
+        """The document of input `token` of sequence `row` of one rank's batch at `step`, counted in batches of this
+        stream's size and number of ranks from the plan's start; None for padding."""
+        start = step * self.batch_rows
+        first, last = rank_slice(start, self.batch_rows, rank, self.num_ranks)
+        length = self.loader.sequence_length_at(start)
+        per_row = self.loader.plan.sequence_length // length
+        if not 0 <= row < (last - first) * per_row or not 0 <= token < length:
+            raise IndexError(f"row {row}, token {token} of a batch of {(last - first) * per_row} x {length}")
+        return self.loader.document_at(first + row // per_row, row % per_row * length + token)
 
     def __iter__(self) -> Iterator[PlanBatch]:
         """Batches from `position` on. With `num_threads` 0 each is made when it is asked for."""
@@ -105,10 +132,11 @@ class BatchStream:
         """This rank's part of the global batch that starts at `start`."""
         first, last = rank_slice(start, self.batch_rows, self.rank, self.num_ranks)
         inputs, targets = self.loader.pairs(first, last)
-        if self.exclusions is not None:
-            self.exclusions.mask(first, targets)
-        length = self.loader.sequence_length_at(start)
-        return PlanBatch(inputs.reshape(-1, length), targets.reshape(-1, length), start, start + self.batch_rows, first)
+        length, end = self.loader.sequence_length_at(start), self.loader.plan.end_of_document
+        inputs, targets = inputs.reshape(-1, length), targets.reshape(-1, length)
+        if self.mask_documents:
+            mask_across_documents(inputs, targets, end)
+        return PlanBatch(inputs, targets, start, start + self.batch_rows, first, end)
 
     def _hand_out(self, batch: PlanBatch) -> PlanBatch:
         self.position = batch.stop

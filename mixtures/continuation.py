@@ -1,7 +1,7 @@
 """Changes the mixture in the middle of a run: what was consumed stays, the rest follows the new weights.
 
     plan = continue_plan(old, position, manifest, mixture)          # mixture.tokens counts the whole run
-    print(plan_changes(old, plan))
+    print(plan_changes(plan))
 
 Positions before `position` read what they read under the old plan; epochs and caps count what was consumed there.
 Phases of the new mixture share what is left of `tokens`. A source of the old plan that the new weights leave out stays
@@ -9,18 +9,24 @@ in the books. Shards must be those of the old plan; files added to a source behi
 (`web+1`), which the name `web` covers too, in proportion to tokens.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from corpusmill.mixtures.mixture import Mixture, Wish, rows_of, with_curriculum
-from corpusmill.mixtures.plan import Consumed, Plan, planned_source
+from corpusmill.mixtures.mixture import Mixture, rows_of
+from corpusmill.mixtures.plan import Consumed, Plan, Rows, planned_source
 from corpusmill.mixtures.positions import PositionMap
 from corpusmill.mixtures.sources import Source, TokenManifest
+from corpusmill.mixtures.wish import Wish
 from corpusmill.pipeline.errors import RequestError
 
 
 def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mixture) -> Plan:
-    """The plan that follows `old` up to `position` and `mixture` from there on. Raises RequestError."""
+    """The plan that follows `old` up to `position` and `mixture` from there on. Raises RequestError.
+
+    Where `old` itself continues a plan from `position` or later, that one is continued: asking twice gives the same.
+    """
+    while old.before is not None and position <= old.before.position:
+        old = old.before.plan
     if not 0 < position <= old.num_rows:
         raise RequestError(f"continue-from: position {position} is not in the plan, which has {old.num_rows} rows.")
     for name in ("sequence_length", "seed"):
@@ -35,16 +41,17 @@ def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mi
         )
     views = _views(old, manifest)
     sources = {name: view.source for name, view in views.items()}
-    rows = {planned.name: (planned.num_rows, planned.packing) for planned in old.sources}
-    rows |= {name: rows_of(source, manifest.run, mixture) for name, source in sources.items() if name not in rows}
-    mixture = with_curriculum(mixture, sources)
-    wish = Wish.of(mixture, sources, {name: count for name, (count, _) in rows.items()})
+    known = {each.name: Rows(each.num_rows, each.row_tokens, each.packing) for each in old.sources}
+    rows = rows_of(replace(manifest, sources=sources), mixture, known)
+    wish = Wish.of(mixture, sources, rows)
     drawn = dict(
         zip((source.name for source in old.sources), PositionMap(old).drawn_by(position).tolist(), strict=True)
     )
     kept = {source.name for source in old.sources}
     names = sorted(wish.names | kept)
-    left = {name: max(0, cap - drawn.get(name, 0)) for name, cap in wish.caps.items()}
+    caps, budgets = (
+        {name: max(0, most - drawn.get(name, 0)) for name, most in whole.items()} for whole in (wish.caps, wish.budgets)
+    )
     return Plan(
         seed=old.seed,
         sequence_length=old.sequence_length,
@@ -53,28 +60,28 @@ def continue_plan(old: Plan, position: int, manifest: TokenManifest, mixture: Mi
         end_of_document=old.end_of_document,
         vocab_size=old.vocab_size,
         sources=tuple(
-            planned_source(sources[name], *rows[name], wish.caps.get(name), views[name].first_shard) for name in names
+            planned_source(sources[name], rows[name], wish.caps.get(name), views[name].first_shard) for name in names
         ),
-        phases=wish.planned_phases(num_rows, names, left),
+        phases=wish.planned_phases(num_rows, names, caps, budgets),
         before=Consumed(old, position, tuple(drawn.get(name, 0) for name in names)),
+        excluded=old.excluded,
     )
 
 
-def plan_changes(old: Plan, new: Plan) -> list[dict[str, Any]]:
+def plan_changes(new: Plan) -> list[dict[str, Any]]:
     """A row per source: {source, consumed, before, after, epochs}: tokens until the change, tokens that the old plan
     would have drawn from there on, tokens that the new one draws, and epochs of the whole run under the new plan."""
     assert new.before is not None
-    would = old.rows_by_source()
+    would = new.before.plan.rows_by_source()
     will = new.rows_by_source()
     rows = []
     for source, consumed in zip(new.sources, new.before.rows, strict=True):
-        length = new.sequence_length
         rows.append(
             {
                 "source": source.name,
-                "consumed": consumed * length,
-                "before": (would[source.name] - consumed) * length if source.name in would else 0,
-                "after": (will[source.name] - consumed) * length,
+                "consumed": source.tokens_in(consumed),
+                "before": source.tokens_in(max(0, would.get(source.name, 0) - consumed)),
+                "after": source.tokens_in(will[source.name] - consumed),
                 "epochs": will[source.name] / source.num_rows,
             }
         )

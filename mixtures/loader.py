@@ -1,6 +1,6 @@
 """Serves the rows of a plan as arrays of token ids, from memory-mapped shards.
 
-    loader = PlanLoader.open(run, Plan.load(run / "plans" / "main.json"))
+    loader = PlanLoader.open(run, Plan.load(run / "plans" / "main.json"))   # a folder, or s3://bucket/run
     tokens_BT = loader.rows(start, stop)                # positions [start, stop) of the plan, T + 1 tokens each
     inputs_BT, targets_BT = loader.pairs(start, stop)   # the same as two contiguous arrays
 
@@ -11,20 +11,21 @@ The state of a training run is one whole number, the position. A rank takes its 
 Positions are resolved a few thousand at a time and kept, so the arithmetic costs little beside the copy of the row.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.mixtures.block_cache import BlockCache, CacheSettings
+from corpusmill.mixtures.exclusions import Exclusions
 from corpusmill.mixtures.packing import PackedRows, Packing
-from corpusmill.mixtures.plan import PACKINGS, Plan
+from corpusmill.mixtures.plan import Plan
 from corpusmill.mixtures.positions import Located, PositionMap
 from corpusmill.mixtures.provenance import Document, document_of
-from corpusmill.mixtures.sources import TokenManifest, TokenReader, read_manifest
+from corpusmill.mixtures.sources import Place, TokenManifest, TokenReader, read_manifest
 from corpusmill.pipeline.errors import RequestError
 
 CHUNK_POSITIONS = 4096
@@ -44,33 +45,45 @@ class SourceRows(Protocol):
     def tokens_of(self, row: int) -> Ints:
         """Number in the source of each input token of the row, int64 [T]; -1 for padding."""
 
+    def ranges(self, row: int) -> list[tuple[int, int]]:
+        """The tokens [start, stop) of the source that `fill` reads."""
+
+
+RowPlace = tuple[SourceRows, int]
+"""The rows of a source, and which of them."""
+
 
 class PlanLoader:
     """Rows of one plan over one run's shards. Threads may share it."""
 
-    def __init__(self, plan: Plan, manifest: TokenManifest) -> None:
+    def __init__(self, plan: Plan, manifest: TokenManifest, cache: CacheSettings | None = None) -> None:
         """Raises RequestError where the shards or the tokenizer are not the plan's."""
         self.plan = plan
         self.manifest = manifest
         self.positions = PositionMap(plan)
+        self._settings = cache or CacheSettings()
+        self.cache = BlockCache(manifest.run, self._settings) if manifest.run.local is None else None
         self.sources: list[SourceRows] = []
         for planned, source in zip(plan.sources, plan.sources_in(manifest), strict=True):
-            reader = TokenReader(source, manifest.run, manifest.dtype)
+            reader = TokenReader(source, manifest.run, manifest.dtype, self.cache)
             if planned.packing is None:
                 self.sources.append(CutRows(reader, plan.sequence_length))
             else:
-                packing = Packing.load(manifest.run / PACKINGS, planned.packing)
+                packing = Packing.load(manifest.run, planned.packing)
                 self.sources.append(PackedRows(packing, reader, plan.end_of_document))
+        self._index = {id(rows): index for index, rows in enumerate(self.sources)}
+        self._exclusions = Exclusions(plan, self.sources, manifest.run) if plan.excluded else None
         self._chunk = lru_cache(maxsize=16)(self._resolve)
 
     @classmethod
-    def open(cls, run: Path, plan: Plan) -> "PlanLoader":
-        """Raises RequestError where the run's shards or tokenizer are not the plan's."""
-        return cls(plan, read_manifest(run))
+    def open(cls, run: Place, plan: Plan, cache: CacheSettings | None = None) -> "PlanLoader":
+        """`cache` is for runs on an object store. Raises RequestError where the shards or tokenizer are not the
+        plan's."""
+        return cls(plan, read_manifest(run), cache)
 
-    def __reduce__(self) -> tuple[type["PlanLoader"], tuple[Plan, TokenManifest]]:
+    def __reduce__(self) -> tuple[type["PlanLoader"], tuple[Plan, TokenManifest, CacheSettings]]:
         """Workers in other processes map the shards themselves."""
-        return PlanLoader, (self.plan, self.manifest)
+        return PlanLoader, (self.plan, self.manifest, self._settings)
 
     def __len__(self) -> int:
         """Positions in the plan."""
@@ -79,42 +92,72 @@ class PlanLoader:
     def rows(self, start: int, stop: int, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
         """Tokens of positions [start, stop): [stop - start, T + 1], inputs and targets overlap by T - 1.
 
-        Raises IndexError outside the plan, RequestError for packed sources, whose rows are no run of tokens.
+        Raises IndexError outside the plan, RequestError for packed sources and exclusions: use `pairs` there.
         """
-        places = self._places(start, stop)
-        out: npt.NDArray[Any] = np.empty((stop - start, self.plan.sequence_length + 1), dtype=dtype)
-        for slot, (rows, row) in enumerate(places):
-            _cut(rows).read_into(out[slot], row * self.plan.sequence_length)
-        return out
+        return self._rows(self._places(start, stop), stop - start, dtype)
 
     def rows_at(self, positions: Ints, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]:
         """Tokens of any positions [n], in the order given: [n, T + 1]."""
-        out: npt.NDArray[Any] = np.empty((len(positions), self.plan.sequence_length + 1), dtype=dtype)
-        located = self.positions.locate(positions)
-        for slot, (source, row) in enumerate(zip(located.source.tolist(), located.row.tolist(), strict=True)):
-            _cut(self.sources[source]).read_into(out[slot], row * self.plan.sequence_length)
-        return out
+        return self._rows(self._places_at(positions), len(positions), dtype)
 
     def pairs(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Inputs and targets of positions [start, stop): two contiguous arrays [stop - start, T]."""
-        places, shape = self._places(start, stop), (stop - start, self.plan.sequence_length)
-        inputs, targets = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
-        for slot, (rows, row) in enumerate(places):
-            rows.fill(row, inputs[slot], targets[slot])
+        inputs, targets = self._pairs(self._places(start, stop), stop - start)
+        if self._exclusions is not None:
+            self._exclude(range(start, stop), self._places(start, stop), inputs, targets)
         return inputs, targets
 
     def pairs_at(self, positions: Ints) -> tuple[Ints, Ints]:
         """The same for any positions [n], in the order given."""
-        shape = (len(positions), self.plan.sequence_length)
-        inputs, targets = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
-        located = self.positions.locate(positions)
-        for slot, (source, row) in enumerate(zip(located.source.tolist(), located.row.tolist(), strict=True)):
-            self.sources[source].fill(row, inputs[slot], targets[slot])
+        places = self._places_at(positions)
+        inputs, targets = self._pairs(places, len(positions))
+        if self._exclusions is not None:
+            self._exclude(positions.tolist(), places, inputs, targets)
         return inputs, targets
+
+    def _pairs(self, places: Iterable[RowPlace], count: int) -> tuple[Ints, Ints]:
+        shape = count, self.plan.sequence_length
+        inputs, targets = np.empty(shape, dtype=np.int64), np.empty(shape, dtype=np.int64)
+        for slot, (rows, row) in enumerate(self._fetched(places)):
+            rows.fill(row, inputs[slot], targets[slot])
+        return inputs, targets
+
+    def _rows(self, places: Iterable[RowPlace], count: int, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        if self._exclusions is not None:
+            raise RequestError("the plan excludes documents, whose targets have no loss: read it with pairs.")
+        out: npt.NDArray[Any] = np.empty((count, self.plan.sequence_length + 1), dtype=dtype)
+        for slot, (rows, row) in enumerate(self._fetched(places)):
+            _cut(rows).read_into(out[slot], row * self.plan.sequence_length)
+        return out
+
+    def _fetched(self, places: Iterable[RowPlace]) -> Iterable[RowPlace]:
+        """The same places; on an object store the bytes of all of them are asked for at once."""
+        if self.cache is None:
+            return places
+        places = list(places)
+        ranges = (
+            place
+            for rows, row in places
+            for start, stop in rows.ranges(row)
+            for place in rows.reader.places(start, stop)
+        )
+        self.cache.fetch(list(ranges), keep=False)
+        return places
+
+    def _exclude(self, positions: Iterable[int], places: Iterable[RowPlace], inputs: Ints, targets: Ints) -> None:
+        assert self._exclusions is not None
+        for slot, (position, (rows, row)) in enumerate(zip(positions, places, strict=True)):
+            source = self._index[id(rows)]
+            if source in self._exclusions.ranges:
+                self._exclusions.apply(position, source, rows.tokens_of(row), inputs[slot], targets[slot])
 
     def sequence_length_at(self, position: int) -> int:
         """The length of the sequences in the phase of `position`."""
         return self.positions.phase_of(position).sequence_length
+
+    def learning_rate_at(self, position: int) -> float | None:
+        """The phase's hint for the learning rate at a position, relative to the peak; None where it has none."""
+        return self.positions.learning_rate_at(position)
 
     def locate(self, positions: Ints) -> Located:
         """(source, draw, epoch, row) of any positions [n]."""
@@ -134,7 +177,7 @@ class PlanLoader:
         number = int(rows.tokens_of(int(located.row[0]))[token])
         return None if number < 0 else document_of(rows.reader, number)
 
-    def _places(self, start: int, stop: int) -> Iterator[tuple[SourceRows, int]]:
+    def _places(self, start: int, stop: int) -> Iterator[RowPlace]:
         """(rows of the source, row) of positions [start, stop)."""
         if not 0 <= start <= stop <= self.plan.num_rows:
             raise IndexError(f"positions [{start}, {stop}) of a plan with {self.plan.num_rows} rows")
@@ -143,8 +186,11 @@ class PlanLoader:
             islice(self._chunk(first), max(start - first, 0), min(stop - first, CHUNK_POSITIONS)) for first in chunks
         )
 
-    def _resolve(self, first: int) -> list[tuple[SourceRows, int]]:
-        located = self.positions.locate(np.arange(first, min(first + CHUNK_POSITIONS, self.plan.num_rows)))
+    def _resolve(self, first: int) -> list[RowPlace]:
+        return self._places_at(np.arange(first, min(first + CHUNK_POSITIONS, self.plan.num_rows)))
+
+    def _places_at(self, positions: Ints) -> list[RowPlace]:
+        located = self.positions.locate(positions)
         sources = [self.sources[source] for source in located.source.tolist()]
         return list(zip(sources, located.row.tolist(), strict=True))
 
@@ -164,6 +210,9 @@ class CutRows:
 
     def tokens_of(self, row: int) -> Ints:
         return np.arange(row * self.sequence_length, (row + 1) * self.sequence_length, dtype=np.int64)
+
+    def ranges(self, row: int) -> list[tuple[int, int]]:
+        return [(row * self.sequence_length, (row + 1) * self.sequence_length + 1)]
 
 
 def _cut(rows: SourceRows) -> TokenReader:

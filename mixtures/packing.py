@@ -10,20 +10,17 @@ Cost: 10 million documents in about 3 s on one core; 12 bytes a piece and 8 a bi
 """
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from corpusmill.mixtures.plan import PACKINGS
+from corpusmill.mixtures.plan import PACKINGS, Rows
 from corpusmill.mixtures.provenance import document_ranges
 from corpusmill.mixtures.segments import IGNORED
-from corpusmill.mixtures.sources import Source, TokenReader
+from corpusmill.mixtures.sources import Place, Source, TokenReader, run_folder
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
-from corpusmill.pipeline.run_folder import RunFolder
 
 Ints = npt.NDArray[np.int64]
 
@@ -66,31 +63,39 @@ class Packing:
             digest.update(np.ascontiguousarray(getattr(self, name)).data)
         return digest.hexdigest()
 
-    def save(self, folder: Path) -> str:
-        """Writes the packing under its fingerprint in `folder`, which it returns; the description comes last."""
-        fingerprint = self.fingerprint
-        target = RunFolder(str(folder / fingerprint))
+    @property
+    def rows(self) -> Rows:
+        """What a plan needs to know of it."""
+        return Rows(self.report.num_bins, self.report.num_tokens, self.fingerprint)
+
+    def save(self, place: Place) -> Rows:
+        """Writes the packing under its fingerprint in a run folder; the description comes last."""
+        run, folder = run_folder(place), f"{PACKINGS}/{self.fingerprint}"
         for name in _ARRAYS:
-            target.put(f"{name}.bin", np.ascontiguousarray(getattr(self, name)).tobytes())
+            run.put(f"{folder}/{name}.bin", np.ascontiguousarray(getattr(self, name)).tobytes())
         sizes = {name: len(getattr(self, name)) for name in _ARRAYS}
-        target.put_json("packing.json", {"format": 1, "source": self.source, "sizes": sizes, **asdict(self.report)})
-        return fingerprint
+        run.put_json(
+            f"{folder}/packing.json", {"format": 1, "source": self.source, "sizes": sizes, **asdict(self.report)}
+        )
+        return self.rows
 
     @classmethod
-    def load(cls, folder: Path, fingerprint: str) -> "Packing":
-        """Opens a stored packing; its arrays are memory maps. Raises DamagedFileError at a wrong size."""
-        place = folder / fingerprint
-        try:
-            facts = json.loads((place / "packing.json").read_bytes())
-        except FileNotFoundError:
-            raise RequestError(f"{place} is missing: pack the source again (corpusmill plan).") from None
+    def load(cls, place: Place, fingerprint: str) -> "Packing":
+        """Opens a stored packing; on a local disk its arrays are memory maps. Raises DamagedFileError at a wrong
+        size."""
+        run, folder = run_folder(place), f"{PACKINGS}/{fingerprint}"
+        facts = packing_facts(run, fingerprint)
         arrays: dict[str, Any] = {}
         for name, dtype in _ARRAYS.items():
-            path = place / f"{name}.bin"
-            if not path.exists() or path.stat().st_size != facts["sizes"][name] * dtype.itemsize:
-                raise DamagedFileError(f"{path} is not what packing.json says: remove {place} and pack again.")
-            empty = facts["sizes"][name] == 0
-            arrays[name] = np.zeros(0, dtype) if empty else np.memmap(path, dtype=dtype, mode="r")
+            path, count = f"{folder}/{name}.bin", facts["sizes"][name]
+            if run.size(path) != count * dtype.itemsize:
+                raise DamagedFileError(
+                    f"{run.url}/{path} is not what packing.json says: remove {folder} and pack again."
+                )
+            if run.local is not None and count:
+                arrays[name] = np.memmap(run.path(path), dtype=dtype, mode="r")
+            else:
+                arrays[name] = np.frombuffer(run.read_bytes(path), dtype=dtype)
         report = PackingReport(**{name: facts[name] for name in PackingReport.__dataclass_fields__})
         return cls(report, facts["source"], **arrays)
 
@@ -123,8 +128,8 @@ class PackedRows:
         """Writes one bin to `inputs` [T] and `targets` [T]; padding is end ids without loss, and so is what an end id
         would predict. A piece cut before its document's end predicts the token that follows it."""
         filled = 0
-        for start, length in self.packing.pieces(row):
-            tokens = self.reader.read(start, min(start + length + 1, self.reader.num_tokens))
+        for (start, stop), (_, length) in zip(self.ranges(row), self.packing.pieces(row), strict=True):
+            tokens = self.reader.read(start, stop)
             inputs[filled : filled + length] = tokens[:length]
             targets[filled + length - 1] = IGNORED  # the source's last token has nothing behind it
             targets[filled : filled + len(tokens) - 1] = tokens[1:]
@@ -136,12 +141,26 @@ class PackedRows:
     def tokens_of(self, row: int) -> Ints:
         return self.packing.tokens_of(row)
 
+    def ranges(self, row: int) -> list[tuple[int, int]]:
+        return [(start, min(start + length + 1, self.reader.num_tokens)) for start, length in self.packing.pieces(row)]
 
-def pack_and_store(source: Source, run: Path, sequence_length: int, *, one_each: bool = False) -> tuple[int, str]:
-    """Packs a source of a run, stores the packing under plans/packings, gives its rows and its fingerprint."""
-    starts, lengths = document_ranges(source, run)
-    packing = pack_source(starts, lengths, sequence_length, source.fingerprint, one_each=one_each)
-    return packing.report.num_bins, packing.save(run / PACKINGS)
+
+def packing_facts(place: Place, fingerprint: str) -> dict[str, Any]:
+    """What packing.json says of a stored packing: its report, the fingerprint of its source, the sizes of its arrays.
+
+    Raises RequestError where there is no such packing.
+    """
+    run = run_folder(place)
+    facts: dict[str, Any] | None = run.read_json(f"{PACKINGS}/{fingerprint}/packing.json")
+    if facts is None:
+        raise RequestError(f"{run.url}/{PACKINGS}/{fingerprint} is missing: pack the source again (corpusmill plan).")
+    return facts
+
+
+def pack_and_store(source: Source, place: Place, sequence_length: int, *, one_each: bool = False) -> Rows:
+    """Packs a source of a run and stores the packing there."""
+    starts, lengths = document_ranges(source, run_folder(place))
+    return pack_source(starts, lengths, sequence_length, source.fingerprint, one_each=one_each).save(place)
 
 
 def pack_source(starts: Ints, lengths: Ints, sequence_length: int, source: str, *, one_each: bool = False) -> Packing:

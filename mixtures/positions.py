@@ -114,6 +114,17 @@ class PositionMap:
             return self._before.map.phase_of(position)
         return self.plan.phases[min(self.phase_at(position), len(self.plan.phases) - 1)]
 
+    def learning_rate_at(self, position: int) -> float | None:
+        """The phase's hint at a position, in a straight line between its ends; None where it has none."""
+        if self._before is not None and position < self.plan.first_position:
+            return self._before.map.learning_rate_at(position)
+        number = min(self.phase_at(position), len(self.plan.phases) - 1)
+        phase = self.plan.phases[number]
+        if phase.learning_rate is None:
+            return None
+        first, last = phase.learning_rate
+        return first + (last - first) * (position - int(self.phase_starts[number])) / phase.segment.rows
+
     def _phase(self, phase: int) -> "_PhaseDraws":
         if phase not in self._phases:
             key = name_key(self.plan.seed, "block", self.plan.first_position, phase)

@@ -6,16 +6,15 @@ Also the other way: the token ranges of documents given by id, to take them out 
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from corpusmill.mixtures.sources import Source, TokenReader
-from corpusmill.pipeline.errors import DamagedFileError
+from corpusmill.pipeline.errors import DamagedFileError, RequestError
+from corpusmill.pipeline.run_folder import RunFolder
 
 Ints = npt.NDArray[np.int64]
 
@@ -55,7 +54,7 @@ def document_of(reader: TokenReader, token: int) -> Document:
     )
 
 
-def document_ranges(source: Source, run: Path) -> tuple[Ints, Ints]:
+def document_ranges(source: Source, run: RunFolder) -> tuple[Ints, Ints]:
     """First token in the source and tokens of every document, two arrays [documents] in the order of the source."""
     starts = [np.zeros(0, dtype=np.int64)]
     lengths = [np.zeros(0, dtype=np.int64)]
@@ -66,7 +65,7 @@ def document_ranges(source: Source, run: Path) -> tuple[Ints, Ints]:
     return np.concatenate(starts), np.concatenate(lengths)
 
 
-def ranges_of_ids(source: Source, run: Path, ids: Collection[str]) -> tuple[Ints, Ints]:
+def ranges_of_ids(source: Source, run: RunFolder, ids: Collection[str]) -> tuple[Ints, Ints]:
     """The same, of the documents with these ids. Reads the ids of the whole source."""
     wanted = pa.array(sorted(ids), type=pa.string())
     starts = [np.zeros(0, dtype=np.int64)]
@@ -79,8 +78,22 @@ def ranges_of_ids(source: Source, run: Path, ids: Collection[str]) -> tuple[Ints
     return np.concatenate(starts), np.concatenate(lengths)
 
 
+def measure_of(source: Source, run: RunFolder, column: str) -> npt.NDArray[np.float64]:
+    """A measure of every document, float64 [documents] in the order of the source; NaN where it was not measured.
+
+    Raises RequestError where the shards do not keep the measure, or it is no number.
+    """
+    parts: list[npt.NDArray[np.float64]] = [np.zeros(0)]
+    for shard in source.shards:
+        values = _read(run, shard.path, [column])[column]
+        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+            raise RequestError(f"{source.name}: measure {column} is {values.type}, not a number.")
+        parts.append(values.cast(pa.float64()).to_numpy())  # NULL becomes NaN
+    return np.concatenate(parts)
+
+
 @lru_cache(maxsize=8)
-def documents_of(run: Path, shard: str) -> tuple[pa.RecordBatch, Ints]:
+def documents_of(run: RunFolder, shard: str) -> tuple[pa.RecordBatch, Ints]:
     """docs.parquet of one shard (id, source, url, token_start, num_tokens; rows in the order of the tokens), and the
     documents' first tokens [documents]."""
     table = _read(run, shard, ["id", "source", "url", "token_start", "num_tokens"]).combine_chunks()
@@ -88,9 +101,12 @@ def documents_of(run: Path, shard: str) -> tuple[pa.RecordBatch, Ints]:
     return batch, batch["token_start"].to_numpy().astype(np.int64)
 
 
-def _read(run: Path, shard: str, columns: list[str]) -> pa.Table:
-    path = run / f"{shard}.docs.parquet"
-    try:
-        return pq.read_table(path, columns=columns, partitioning=None)
-    except FileNotFoundError:
-        raise DamagedFileError(f"{path} is missing: without it no token leads to its document; build again.") from None
+def _read(run: RunFolder, shard: str, columns: list[str]) -> pa.Table:
+    name = f"{shard}.docs.parquet"
+    if run.size(name) is None:
+        raise DamagedFileError(f"{run.url}/{name} is missing: without it no token leads to its document; build again.")
+    with run.parquet(name) as file:
+        absent = [column for column in columns if column not in file.schema_arrow.names]
+        if absent:
+            raise RequestError(f"{run.url}/{name}: no column {absent[0]}; tokens.measures: [{absent[0]}] keeps it.")
+        return file.read(columns=columns, use_threads=False)

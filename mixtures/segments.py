@@ -46,3 +46,9 @@ def cu_seqlens(inputs: TokenArray, end_of_document: int) -> npt.NDArray[np.int32
 def mask_across_documents(inputs: TokenArray, targets: TokenArray, end_of_document: int) -> None:
     """Takes the loss from targets that begin a document: what went before says nothing about them. In place."""
     targets[inputs == end_of_document] = IGNORED
+
+
+def unshifted(inputs: TokenArray, targets: TokenArray) -> TokenArray:
+    """Labels for models that shift them: label i is what input i - 1 must predict, `IGNORED` where it has no loss. The
+    first label, which such a model never uses, is the input. Same shape as `inputs` [..., T]."""
+    return np.concatenate([inputs[..., :1], targets[..., :-1]], axis=-1)

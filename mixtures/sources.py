@@ -2,7 +2,8 @@
 
 Row j of a source is tokens [j T, j T + T], both ends included: T inputs, and T targets one token later, across files;
 row j + 1 starts with the last token of row j. The last incomplete row is counted and not drawn. Files are memory-mapped
-at first use, read-only, without a copy; nothing is read at start but the manifest.
+at first use, read-only, without a copy; on an object store they are read through a local cache (`block_cache.py`).
+Nothing is read at start but the manifest.
 
 The manifest and the files beside each shard are written by `stages/tokens`.
 """
@@ -17,12 +18,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.mixtures.block_cache import BlockCache, CacheSettings, FileRange, StoredTokens
 from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError, RequestError
+from corpusmill.pipeline.run_folder import RunFolder
+
+Place: TypeAlias = Path | str | RunFolder
+"""A run folder: a path, a URL such as s3://bucket/run, or the folder itself."""
 
 MANIFEST = "tokens/manifest.json"
 HELD_OUT = "val"
@@ -97,29 +103,35 @@ class Tokenizer:
 class TokenManifest:
     """What `tokens/manifest.json` says: sources to train on and the held-out part of each, by name."""
 
-    run: Path
+    run: RunFolder
     dtype: np.dtype[Any]
     tokenizer: Tokenizer
     sources: dict[str, Source]
     held_out: dict[str, Source]
 
-    def open(self, names: Iterable[str] | None = None) -> dict[str, "TokenReader"]:
+    def open(self, names: Iterable[str] | None = None, cache: BlockCache | None = None) -> dict[str, "TokenReader"]:
         """Readers of the named sources, of all by default. Held-out parts are opened with `open_held_out`."""
         chosen = self.sources if names is None else names
-        return {name: TokenReader(self.sources[name], self.run, self.dtype) for name in chosen}
+        return {name: TokenReader(self.sources[name], self.run, self.dtype, cache) for name in chosen}
 
     def open_held_out(self) -> dict[str, "TokenReader"]:
         """Readers of the held-out part of each source, keyed by the source's name."""
         return {name: TokenReader(source, self.run, self.dtype) for name, source in self.held_out.items()}
 
 
-def read_manifest(run: Path) -> TokenManifest:
+def run_folder(place: Place) -> RunFolder:
+    """The run folder at a place."""
+    return place if isinstance(place, RunFolder) else RunFolder(str(place))
+
+
+def read_manifest(place: Place) -> TokenManifest:
     """Reads the manifest of a run folder. Raises RequestError where the run has no token shards."""
-    path = run / MANIFEST
+    run = run_folder(place)
+    path = f"{run.url}/{MANIFEST}"
+    if run.size(MANIFEST) is None:
+        raise RequestError(f"{path} is missing: build the run to the end first (corpusmill build).")
     try:
-        facts = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise RequestError(f"{path} is missing: build the run to the end first (corpusmill build).") from None
+        facts = json.loads(run.read_bytes(MANIFEST))
     except ValueError as error:
         raise DamagedFileError(f"{path} is no JSON ({error}): build again, finished units are kept.") from error
     if facts.get("format") != 1:
@@ -140,31 +152,58 @@ def read_manifest(run: Path) -> TokenManifest:
 
 
 class TokenReader:
-    """Token ranges of one source, across its files. Files are mapped when first touched; safe to share by threads."""
+    """Token ranges of one source, across its files. Files are mapped when first touched; safe to share by threads.
 
-    def __init__(self, source: Source, run: Path, dtype: np.dtype[Any]) -> None:
+    On an object store they are read through `cache`, by default one of the reader's own.
+    """
+
+    def __init__(self, source: Source, place: Place, dtype: np.dtype[Any], cache: BlockCache | None = None) -> None:
         self.source = source
-        self.run = run
+        self.run = run_folder(place)
         self.dtype = dtype
         self.num_tokens = source.num_tokens
+        self._cache = cache or (BlockCache(self.run, CacheSettings()) if self.run.local is None else None)
         self._starts = source.starts
-        self._files: list[npt.NDArray[Any] | None] = [None] * len(source.shards)
+        self._files: list[npt.NDArray[Any] | StoredTokens | None] = [None] * len(source.shards)
 
-    def file(self, index: int) -> npt.NDArray[Any]:
-        """All tokens of one file, [num_tokens], zero-copy."""
+    def file(self, index: int) -> npt.NDArray[Any] | StoredTokens:
+        """All tokens of one file, [num_tokens]: an array, zero-copy, or on an object store what gives slices of it."""
         tokens = self._files[index]
         if tokens is None:
-            tokens = self._files[index] = map_tokens(self.run, self.source.shards[index], self.dtype)
+            shard = self.source.shards[index]
+            if self._cache is not None:
+                tokens = StoredTokens(self._cache, f"{shard.path}.bin", shard.num_tokens, self.dtype)
+            else:
+                tokens = map_tokens(self.run, shard, self.dtype)
+            self._files[index] = tokens
         return tokens
+
+    def places(self, start: int, stop: int) -> list[FileRange]:
+        """Where tokens [start, stop) lie on an object store; empty on a local disk."""
+        found = []
+        index = bisect_right(self._starts, start) - 1
+        while self._cache is not None and start < min(stop, self.num_tokens):
+            tokens, first = self.file(index), self._starts[index]
+            end = min(stop, self._starts[index + 1])
+            assert isinstance(tokens, StoredTokens)
+            if start < end:
+                found.append(tokens.range(start - first, end - first))
+            start, index = end, index + 1
+        return found
 
     def read_all(self) -> npt.NDArray[Any]:
         """Every token of the source, [num_tokens], as a copy read from front to back: for sources that fit memory."""
         out: npt.NDArray[Any] = np.empty(self.num_tokens, dtype=self.dtype)
         for shard, start in zip(self.source.shards, self._starts, strict=False):
-            path = self.run / f"{shard.path}.bin"
-            part = np.fromfile(path, dtype=self.dtype)
+            name = f"{shard.path}.bin"
+            if self.run.local is None:
+                part = np.frombuffer(self.run.read_bytes(name), dtype=self.dtype)
+            else:
+                part = np.fromfile(self.run.path(name), dtype=self.dtype)
             if len(part) != shard.num_tokens:
-                raise DamagedFileError(f"{path} has {len(part)} tokens, the manifest says {shard.num_tokens}.")
+                raise DamagedFileError(
+                    f"{self.run.url}/{name} has {len(part)} tokens, the manifest says {shard.num_tokens}."
+                )
             out[start : start + len(part)] = part
         return out
 
@@ -200,7 +239,7 @@ class TokenReader:
             index += 1
 
 
-def map_tokens(run: Path, shard: Shard, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+def map_tokens(run: RunFolder, shard: Shard, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """The tokens of one .bin file as a read-only array on a memory map. Raises DamagedFileError at a wrong length.
 
     Advised for random access: with read-ahead a row from a file that is not in the page cache took 10 to 20 ms on a
@@ -208,7 +247,7 @@ def map_tokens(run: Path, shard: Shard, dtype: np.dtype[Any]) -> npt.NDArray[Any
     """
     if shard.num_tokens == 0:
         return np.zeros(0, dtype=dtype)
-    path = run / f"{shard.path}.bin"
+    path = Path(run.path(f"{shard.path}.bin"))
     wanted = shard.num_tokens * dtype.itemsize
     try:
         num_bytes = path.stat().st_size

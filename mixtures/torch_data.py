@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from corpusmill.mixtures.batches import BatchStream, PlanBatch
 from corpusmill.mixtures.loader import PlanLoader
+from corpusmill.mixtures.segments import unshifted
 from corpusmill.pipeline.errors import MissingExtraError
 
 try:
@@ -30,8 +31,8 @@ Item = dict[str, Any]
 class PlanDataset(Dataset[Item]):
     """Position -> {"input_ids": int64 [T], "labels": int64 [T]}; `labels` are the next tokens, already shifted.
 
-    With `shifted=False` labels equal the inputs, for models that shift them themselves (Hugging Face's do); the last
-    token of the row is then never a target.
+    With `shifted=False` label i is for input i, for models that shift them themselves (Hugging Face's do); the last
+    target of the row is then left out.
     """
 
     def __init__(self, loader: PlanLoader, *, shifted: bool = True) -> None:
@@ -46,22 +47,33 @@ class PlanDataset(Dataset[Item]):
 
     def __getitems__(self, positions: Sequence[int]) -> list[Item]:
         """A batch at once, which torch's fetcher prefers."""
-        inputs, targets = map(_tensor, self.loader.pairs_at(np.array(positions, dtype=np.int64)))
-        labels = targets if self.shifted else inputs
-        return [{"input_ids": a, "labels": b} for a, b in zip(inputs, labels, strict=True)]
+        inputs, targets = self.loader.pairs_at(np.array(positions, dtype=np.int64))
+        labels = targets if self.shifted else unshifted(inputs, targets)
+        return [{"input_ids": a, "labels": b} for a, b in zip(_tensor(inputs), _tensor(labels), strict=True)]
 
 
 class PlanStream(IterableDataset[Item]):
     """Batches of one rank: {"input_ids", "labels": int64 [sequences, T], "position": int}.
 
-    `position` is the state after the batch. In the training process `state_dict` gives it; with DataLoader workers,
-    which run ahead, save the `position` of the last batch that was trained on, and load it as {"position": …}.
+    With `documents` also {"document_ids", "position_ids": int32 [sequences, T], "cu_seqlens": int32 [documents + 1]},
+    and the first token of a document is no target. `position` is the state after the batch. In the training process
+    `state_dict` gives it; with DataLoader workers, which run ahead, save the `position` of the last batch that was
+    trained on, and load it as {"position": …}.
     """
 
     def __init__(
-        self, loader: PlanLoader, batch_rows: int, *, rank: int = 0, num_ranks: int = 1, num_threads: int = 1
+        self,
+        loader: PlanLoader,
+        batch_rows: int,
+        *,
+        rank: int = 0,
+        num_ranks: int = 1,
+        num_threads: int = 1,
+        documents: bool = False,
     ) -> None:
-        self.stream = BatchStream(loader, batch_rows, rank=rank, num_ranks=num_ranks, num_threads=num_threads)
+        self.stream = BatchStream(
+            loader, batch_rows, rank=rank, num_ranks=num_ranks, num_threads=num_threads, mask_documents=documents
+        )
 
     def __len__(self) -> int:
         return len(self.stream)
@@ -69,11 +81,11 @@ class PlanStream(IterableDataset[Item]):
     def __iter__(self) -> Iterator[Item]:
         worker = get_worker_info()
         if worker is None:
-            yield from (as_item(batch) for batch in self.stream)
+            yield from (as_item(batch, self.stream.mask_documents) for batch in self.stream)
             return
         stream = self.stream
         for step in range(worker.id, len(stream), worker.num_workers):
-            yield as_item(stream.make(stream.position + step * stream.batch_rows))
+            yield as_item(stream.make(stream.position + step * stream.batch_rows), stream.mask_documents)
 
     def state_dict(self) -> dict[str, Any]:
         return self.stream.state_dict()
@@ -82,10 +94,15 @@ class PlanStream(IterableDataset[Item]):
         self.stream.load_state_dict(state)
 
 
-def as_item(batch: PlanBatch) -> Item:
+def as_item(batch: PlanBatch, documents: bool = False) -> Item:
     """A batch as tensors, without a copy."""
-    return {"input_ids": _tensor(batch.inputs), "labels": _tensor(batch.targets), "position": batch.stop}
+    item = {"input_ids": _tensor(batch.inputs), "labels": _tensor(batch.targets), "position": batch.stop}
+    if documents:
+        item["document_ids"] = _tensor(batch.document_numbers())
+        item["position_ids"] = _tensor(batch.document_positions())
+        item["cu_seqlens"] = _tensor(batch.cu_seqlens())
+    return item
 
 
-def _tensor(array: npt.NDArray[np.int64]) -> torch.Tensor:
+def _tensor(array: npt.NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(array)

@@ -43,9 +43,14 @@ def ratios_for(
         raise RequestError(
             f"weights: {weights!r} is no rule. Write natural, unimax, temperature: 0.5, or source: weight."
         )
-    if set(weights) == {"temperature"} and "temperature" not in num_tokens:
+    if is_temperature(weights, num_tokens):
         return temperature(num_tokens, weights["temperature"])
     return explicit(weights, num_tokens)
+
+
+def is_temperature(weights: Mapping[str, float], sources: Iterable[str]) -> bool:
+    """Whether {"temperature": tau} is the rule, not the weight of a source of that name."""
+    return set(weights) == {"temperature"} and "temperature" not in sources
 
 
 def explicit(weights: Mapping[str, float], num_tokens: Mapping[str, int]) -> Ratios:

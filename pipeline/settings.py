@@ -67,6 +67,12 @@ def build_settings(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, 
 def _build(value: Any, hint: Any) -> tuple[Any, list[SettingProblem]]:
     """The value as the type hint wants it, or what is wrong with it."""
     inner = _dataclass_in(hint)
+    if inner is not None and isinstance(value, Mapping) and _mapping_in(hint):
+        named, problems = {}, []
+        for key, item in value.items():
+            named[key], found = _build(item, inner)
+            problems += [((key, *below), message) for below, message in found]
+        return named, problems
     if inner is not None and isinstance(value, Mapping):
         return build_settings(inner, value)
     if inner is not None and isinstance(value, list) and all(isinstance(item, Mapping) for item in value):
@@ -102,9 +108,19 @@ def _dataclass_in(hint: Any) -> type[Any] | None:
     return None
 
 
+def _mapping_in(hint: Any) -> tuple[Any, ...]:
+    """The types of the values of the mapping that the hint admits; empty where it admits none."""
+    for option in _options(hint):
+        if typing.get_origin(option) in (Mapping, dict):
+            return _options(typing.get_args(option)[1])
+    return ()
+
+
 def _with_units(value: Any, hint: Any) -> Any:
     """Quantities where the hint admits a whole number; one value where the hint wants a tuple of them."""
     options = _options(hint)
+    if isinstance(value, Mapping) and {int, float} & set(_mapping_in(hint)):
+        return {key: _with_units(item, int) for key, item in value.items()}
     if isinstance(value, str):
         if (int in options or float in options) and (number := quantity(value)) is not None:
             return number

@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +13,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_shards import write_manifest, write_shards
 
-from corpusmill.mixtures.importance import copies, log_importance, resample, select_documents
+from corpusmill.mixtures.importance import (
+    Selection,
+    copies,
+    draw_documents,
+    log_importance,
+    resample,
+    select_documents,
+)
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.mixture import Mixture, make_plan
 from corpusmill.mixtures.permutation import mix
 from corpusmill.mixtures.sources import TokenManifest, read_manifest
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import build_settings
 
 
 def write_documents(run: Path, sources: dict[str, list[list[int]]]) -> TokenManifest:
@@ -54,7 +63,7 @@ def test_log_importance_by_hand(tmp_path: Path) -> None:
         two: math.log((2 / 4 + small) / (1 / 4 + small)),
         pair: math.log(small / (1 / 4 + small)),
     }
-    found = log_importance(readers["web"], readers["goal"])
+    found = log_importance(readers["web"], [readers["goal"]])
     assert found == pytest.approx([2 * ratio[one] + ratio[pair], ratio[two]])
 
 
@@ -63,7 +72,7 @@ def test_documents_like_the_target_come_first(tmp_path: Path) -> None:
     kinds = [rng.integers(1, 300, 60).tolist() if i % 4 else rng.integers(200, 500, 60).tolist() for i in range(400)]
     goal = [rng.integers(200, 500, 60).tolist() for _ in range(100)]
     readers = write_documents(tmp_path, {"web": kinds, "goal": goal}).open()
-    chosen = resample(log_importance(readers["web"], readers["goal"]), 100, seed=1)
+    chosen = resample(log_importance(readers["web"], [readers["goal"]]), 100, seed=1)
     assert (chosen % 4 == 0).mean() > 0.95
     assert (np.diff(chosen) > 0).all()
 
@@ -118,3 +127,79 @@ def test_a_selection_is_a_source_of_a_plan(tmp_path: Path) -> None:
     assert counts == {"web/0#0": 3, "web/0#40": 1}
     with pytest.raises(RequestError, match="2 weights for 15 documents"):
         select_documents(manifest.open()["web"], np.array([1, 2]), 40)
+
+
+def test_selections_in_a_mixture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kinds = [rng.integers(1, 300, 60).tolist() if i % 4 else rng.integers(200, 500, 60).tolist() for i in range(200)]
+    goal = [rng.integers(200, 500, 60).tolist() for _ in range(50)]
+    shards = write_documents(tmp_path, {"web": kinds, "goal": goal})
+    mixture, problems = build_settings(
+        Mixture,
+        {"tokens": 120 * 20, "sequence_length": 120, "weights": {"web": 1}, "max_epochs": 1}
+        | {"documents": {"web": {"like": "goal", "keep": 0.2}}},
+    )
+    assert problems == []
+    assert mixture is not None
+    loader = PlanLoader.open(tmp_path, make_plan(shards, mixture))
+    # A fifth of 200 documents, two to a row: 20 rows, each once.
+    drawn = [loader.document_at(row, token) for row in range(20) for token in (0, 60)]
+    ids = [document.id for document in drawn if document is not None]
+    assert len(set(ids)) == len(ids) == 40
+    assert sum(int(each.split("#")[1]) % 4 == 0 for each in ids) > 36
+    assert make_plan(shards, mixture) == loader.plan
+
+
+def with_quality(run: Path, values: list[float | None]) -> TokenManifest:
+    shards = write_documents(run, {"web": [[1, 2, 3, 0]] * len(values)})
+    path = run / "tokens/web/all/00000.docs.parquet"
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(table.append_column("quality", pa.array(values, type=pa.float32())), path)
+    return shards
+
+
+def test_documents_by_a_measure(tmp_path: Path) -> None:
+    shards = with_quality(tmp_path, [1.0, 2.0, None, 0.0, 3.0])
+    reader = shards.open()["web"]
+    # Squares 1, 4, -, 0, 9 of 14: twice 20 tokens are 10 documents of 4.
+    times = draw_documents(shards, reader, Selection(by="quality", power=2, epochs=2), 0)
+    assert times.sum() == 10
+    assert (abs(times - np.array([1, 4, 0, 0, 9]) * 10 / 14) <= 1).all()
+    assert times[[2, 3]].tolist() == [0, 0]
+    # Without replacement no more are drawn than have a weight.
+    assert draw_documents(shards, reader, Selection(by="quality", keep=0.8), 0).tolist() == [1, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        (Selection(by="score", keep=0.5), r"tokens.measures: \[score\] keeps it"),
+        (Selection(by="url", keep=0.5), "url is string, not a number"),
+        (Selection(like="wkii", keep=0.5), "no such source"),
+        (Selection(by="quality", keep=0.5), "below 0 somewhere"),
+    ],
+)
+def test_selections_that_cannot_be_made(tmp_path: Path, selection: Selection, message: str) -> None:
+    shards = with_quality(tmp_path, [1.0, -2.0])
+    mixture = Mixture(tokens=8, sequence_length=4, documents={"web": selection})
+    with pytest.raises(RequestError, match=message):
+        make_plan(shards, mixture)
+    with pytest.raises(RequestError, match=r"documents\.books: no such source"):
+        make_plan(shards, Mixture(tokens=8, sequence_length=4, documents={"books": selection}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"keep": 0.5},
+        {"like": "a", "by": "b", "keep": 0.5},
+        {"like": "a"},
+        {"like": "a", "epochs": 1},
+        {"by": "b", "keep": 0.5, "epochs": 1},
+        {"by": "b", "keep": 1.5},
+        {"by": "b", "epochs": 0},
+    ],
+)
+def test_settings_of_a_selection_are_checked(values: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"give one of|is a share|epochs, above 0"):
+        Selection(**values)

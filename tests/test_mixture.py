@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
 from corpusmill.mixtures.plan import Plan, plan_table
 from corpusmill.mixtures.sources import Shard, Source, Tokenizer, TokenManifest
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.settings import build_settings
 
 
@@ -25,7 +25,7 @@ def manifest(**num_tokens: int) -> TokenManifest:
         made = Source(source, bucket or "all", (Shard(f"tokens/{key}/00000", count, 1, count, "c0"),))
         sources[made.name] = made
     tokenizer = Tokenizer("f00d", "sentencepiece-bpe", 1000, 0, "tokenizer/model")
-    return TokenManifest(Path("run"), np.dtype("<u2"), tokenizer, sources, {})
+    return TokenManifest(RunFolder("run"), np.dtype("<u2"), tokenizer, sources, {})
 
 
 DEFAULTS: dict[str, Any] = {"tokens": 10_000, "sequence_length": 10, "weights": {"web": 1}}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_shards import expected_tokens, write_shards
 
 from corpusmill.mixtures.packing import PackedRows, Packing, best_fit, pack_source
+from corpusmill.mixtures.plan import PACKINGS
 from corpusmill.mixtures.segments import IGNORED
 from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
@@ -93,12 +94,14 @@ def test_a_bin_as_inputs_and_targets(tmp_path: Path) -> None:
 
 def test_stored_and_read_back(tmp_path: Path) -> None:
     packing = pack_source(np.array([0, 25, 28]), np.array([25, 3, 7]), 10, "f00d")
-    fingerprint = packing.save(tmp_path)
+    rows = packing.save(tmp_path)
+    fingerprint = packing.fingerprint
+    assert (rows.num_rows, rows.num_tokens, rows.packing) == (4, 35, fingerprint)
     again = Packing.load(tmp_path, fingerprint)
     assert again.report == packing.report
     assert again.fingerprint == fingerprint
     assert [again.pieces(row) for row in range(4)] == [packing.pieces(row) for row in range(4)]
-    path = tmp_path / fingerprint / "starts.bin"
+    path = tmp_path / PACKINGS / fingerprint / "starts.bin"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError, match=r"starts.bin is not what packing.json says"):
         Packing.load(tmp_path, fingerprint)

@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from corpusmill.mixtures.sources import TokenManifest, TokenReader
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
@@ -81,7 +80,7 @@ def read_held_out(manifest: TokenManifest, max_tokens: int) -> list[Domain]:
     domains = [_read_domain(name, reader, max_tokens) for name, reader in sorted(manifest.open_held_out().items())]
     if not domains:
         raise RequestError(
-            f"{manifest.run}: no held-out documents, so nothing to measure on: set tokens.held_out and build again."
+            f"{manifest.run.url}: no held-out documents, so nothing to measure on: set tokens.held_out and build again."
         )
     return domains
 
@@ -109,11 +108,12 @@ def _documents(reader: TokenReader) -> list[tuple[int, int, int]]:
     """(first token in the source, tokens, bytes) of every document, in order."""
     found = []
     for shard, start in zip(reader.source.shards, reader.source.starts, strict=False):
-        path = reader.run / f"{shard.path}.docs.parquet"
-        try:
-            table = pq.read_table(path, columns=["token_start", "num_tokens", "num_bytes"], partitioning=None)
-        except FileNotFoundError:
-            raise DamagedFileError(f"{path} is missing, and the manifest names its shard: build again.") from None
+        name = f"{shard.path}.docs.parquet"
+        if reader.run.size(name) is None:
+            raise DamagedFileError(
+                f"{reader.run.url}/{name} is missing, and the manifest names its shard: build again."
+            )
+        table = reader.run.read_table(name, ["token_start", "num_tokens", "num_bytes"])
         columns = [table[name].to_pylist() for name in table.column_names]
         found += [(start + first, length, size) for first, length, size in zip(*columns, strict=True)]
     return found

@@ -9,7 +9,8 @@ import sys
 import click
 
 from corpusmill.pipeline.cli.documents import explain, export, show
-from corpusmill.pipeline.cli.ratios import choose, fit, plan, sweep
+from corpusmill.pipeline.cli.plans import plan
+from corpusmill.pipeline.cli.ratios import choose, fit, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart

@@ -1,4 +1,4 @@
-"""Commands from token shards to ratios: plan, sweep, fit, choose. Each takes a recipe, or a run folder that has one."""
+"""Commands from token shards to ratios: sweep, fit, choose. Each takes a recipe, or a run folder that has one."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
-from corpusmill.pipeline.cli.trainer import whole_number
 from corpusmill.pipeline.errors import RequestError
 
 place_argument = click.argument("place", metavar="RECIPE|RUN")
@@ -36,38 +35,6 @@ def section(recipe: Any, name: str) -> Any:
     if found is None:
         raise RequestError(f"recipe {recipe.name}: it has no `{name}:` section; see docs/walkthrough.md")
     return found
-
-
-@click.command()
-@place_argument
-@run_option
-@click.option("--tokens", help="Tokens of training, such as 20B [default: the recipe's].")
-@click.option("--name", default="main", show_default=True, help="Name of the plan file, RUN/plans/NAME.json.")
-@json_option
-def plan(place: str, run_url: str | None, tokens: str | None, name: str, as_json: bool) -> None:
-    """Fix which sequence comes when: write RUN/plans/NAME.json and print wanted and realised shares.
-
-    Example: corpusmill plan runs/quickstart --tokens 1M
-    """
-    from dataclasses import replace
-
-    from corpusmill.mixtures.mixture import make_plan
-    from corpusmill.mixtures.plan import plan_table
-    from corpusmill.mixtures.sources import read_manifest
-
-    recipe, run = recipe_and_run(place, run_url)
-    mixture = section(recipe, "mixture")
-    if tokens is not None:
-        mixture = replace(mixture, tokens=whole_number("--tokens", tokens))
-    made = make_plan(read_manifest(run), mixture)
-    path = run / "plans" / f"{name}.json"
-    made.save(path)
-    rows = plan_table(made)
-    if as_json:
-        print_json({"format": 1, "plan": str(path), "tokens": made.num_tokens, "rows": rows})
-    else:
-        columns = ("source", "bucket", "phase", "wanted", "realised", "tokens", "epochs")
-        print_table(f"{path}: {made.num_tokens:,} tokens", columns, [[row[key] for key in columns] for row in rows])
 
 
 def train_swarm(run: Path, settings: Any, mixtures: Any, bars: Bars, label: str) -> Path:

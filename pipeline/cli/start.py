@@ -72,11 +72,12 @@ def choose_ratios(recipe: Any, run: Path, bars: Bars) -> dict[str, Any]:
     from corpusmill.mixtures.designs import SwarmMixture
     from corpusmill.mixtures.laws.swarm_fit import fit_ledger
     from corpusmill.mixtures.mixture import make_plan
+    from corpusmill.mixtures.plan_curves import save_with_curves
     from corpusmill.mixtures.sources import read_manifest
 
     manifest = read_manifest(run)
     mixture, settings = recipe.sections["mixture"], recipe.sections["sweep"]
-    make_plan(manifest, mixture).save(run / "plans" / "natural.json")
+    save_with_curves(make_plan(manifest, mixture), run, "natural")
     sizes = settings.sizes(manifest)
     ledger = train_swarm(run, settings.training(), settings.design(manifest), bars, "sweep (tokens)")
     fit = fit_ledger(ledger, recipe.sections["choose"].law)
@@ -85,8 +86,7 @@ def choose_ratios(recipe: Any, run: Path, bars: Bars) -> dict[str, Any]:
     choice = choose(fit, target, sizes, budget=settings.tokens_per_run, max_epochs=epochs)
     write_choice(choice, ledger.with_name("choice.json"))
     chosen = {name: float(ratio) for name, ratio in zip(choice.sources, choice.ratios_M, strict=True)}
-    made = make_plan(manifest, replace(mixture, weights=chosen))
-    made.save(run / "plans" / "chosen.json")
+    save_with_curves(make_plan(manifest, replace(mixture, weights=chosen)), run, "chosen")
     once = train_swarm(
         run, settings.training() | {"name": "chosen"}, [SwarmMixture("chosen", chosen)], bars, "chosen mixture (tokens)"
     )

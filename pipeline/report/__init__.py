@@ -1,12 +1,13 @@
 """The report of a run: one HTML file without network access, and its numbers as JSON.
 
-Everything is read from the run folder: receipts, measures, decisions, dropped texts, the token manifest, sweeps.
+Everything is read from the run folder: receipts, measures, decisions, dropped texts, the token manifest, sweeps, plans.
 """
 
 from corpusmill.pipeline.report.document_books import waterfall
 from corpusmill.pipeline.report.dropped_examples import examples_by_rule
 from corpusmill.pipeline.report.measured_values import distributions, languages
 from corpusmill.pipeline.report.page import render
+from corpusmill.pipeline.report.plan_section import plans
 from corpusmill.pipeline.report.sweep_results import sweeps
 from corpusmill.pipeline.report.token_counts import token_counts
 from corpusmill.pipeline.report.trained_models import trained_models
@@ -39,5 +40,6 @@ def read_report(run: RunFolder) -> dict[str, object]:
         "tokens": token_counts(run),
         "sweeps": sweeps(run),
         "trains": trained_models(run),
+        "plans": plans(run),
         "environment": run.read_json("environment.json") or {},
     }

@@ -12,13 +12,13 @@ from string import Template
 from typing import Any
 
 from corpusmill.pipeline.report.charts import colour_of, histogram, legend, stacked_bars, step_chart
+from corpusmill.pipeline.report.plan_section import plan_section
 from corpusmill.pipeline.report.sweep_section import sweep_section
 from corpusmill.pipeline.report.trained_models import trained_section
 
 
 def render(report: dict[str, Any]) -> str:
     """The page of what `read_report` gives."""
-    template = Template(files("corpusmill.pipeline.report").joinpath("report.html").read_text(encoding="utf-8"))
     by_size = sorted(report["sweeps"].items(), key=lambda item: -len(item[1]["runs"]))
     sections = [
         ("overview", "Sources", _sources(report)),
@@ -32,13 +32,28 @@ def render(report: dict[str, Any]) -> str:
             for name, sweep in by_size
         ),
         ("trains", "Trained models", trained_section(report["trains"])),
+        *(
+            (f"plan-{name}", f"Plan “{name}”", plan_section(plan, list(report["sources"])))
+            for name, plan in report["plans"].items()
+        ),
         ("phases", "Phases and versions", _phases(report)),
     ]
+    return _page(report["run"], f"run is {report['state']}", _cards(report), sections)
+
+
+def render_plan(title: str, curves: dict[str, Any]) -> str:
+    """A page of one plan."""
+    return _page(title, "a plan", [], [("plan", "Mixture and epochs", plan_section(curves, list(curves["sources"])))])
+
+
+def _page(title: str, state: str, cards: Sequence[tuple[str, str]], sections: Sequence[tuple[str, str, str]]) -> str:
+    """The template filled; sections are (key, title, HTML), empty ones left out."""
+    template = Template(files("corpusmill.pipeline.report").joinpath("report.html").read_text(encoding="utf-8"))
     shown = [(key, title, body) for key, title, body in sections if body]
     return template.substitute(
-        title=escape(report["run"]),
-        state=escape(report["state"]),
-        cards="".join(f"<div class='card'><b>{value}</b><span>{name}</span></div>" for name, value in _cards(report)),
+        title=escape(title),
+        state=escape(state),
+        cards="".join(f"<div class='card'><b>{value}</b><span>{name}</span></div>" for name, value in cards),
         links="".join(f"<a href='#{escape(key)}'>{escape(title)}</a>" for key, title, _ in shown),
         sections="".join(
             f"<section id='{escape(key)}'><h2>{escape(title)}</h2>{body}</section>" for key, title, body in shown
