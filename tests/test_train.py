@@ -156,6 +156,11 @@ def test_a_phases_learning_rate_is_a_factor(run: Path) -> None:
         seed=0, learning_rate=0.5, schedule=LearningRateSchedule(kind="constant", warmup=0), rate_changes=changes
     )
     assert [replica.rate(step, 50) for step in (0, 39, 40, 49)] == [0.5, 0.5, 0.05, 0.05]
+    moving = (phases[0], replace(phases[1], learning_rate=1.0, learning_rate_to=0.0))
+    plan = make_plan(read_manifest(run), Mixture(tokens=12_800, sequence_length=32, phases=moving))
+    found = dict(rate_changes(plan, 8))
+    assert list(found) == [0, *range(40, 50)]
+    assert [found[step] for step in (0, 40, 49)] == pytest.approx([1.0, 0.95, 0.05])
     shorter = (replace(phases[0], sequence_length=16), phases[1])
     plan = make_plan(read_manifest(run), Mixture(tokens=12_800, sequence_length=32, phases=shorter))
     with pytest.raises(RequestError, match="phase main has sequences of 16"):

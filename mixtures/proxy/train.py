@@ -43,6 +43,7 @@ from corpusmill.pipeline.fingerprint import hash_json
 from corpusmill.pipeline.run_folder import RunFolder
 
 UNIGRAM_ROWS = 1 << 10
+RATE_PIECES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +194,10 @@ def train_plan(
 
 
 def rate_changes(plan: Plan, batch: int) -> tuple[tuple[int, float], ...]:
-    """Where phases with a learning rate of their own begin, in steps. Raises RequestError for shorter sequences."""
+    """Where phases with a learning rate of their own begin, in steps; one that moves is followed in RATE_PIECES pieces.
+
+    Raises RequestError for shorter sequences.
+    """
     changes, position = [], plan.first_position
     for phase in plan.phases:
         if phase.sequence_length != plan.sequence_length:
@@ -201,14 +205,21 @@ def rate_changes(plan: Plan, batch: int) -> tuple[tuple[int, float], ...]:
                 f"plan: phase {phase.name} has sequences of {phase.sequence_length}, others of {plan.sequence_length}: "
                 "train reads sequences of one length. Make a plan of one."
             )
-        changes.append((-(-position // batch), 1.0 if phase.learning_rate is None else phase.learning_rate))
-        position += phase.segment.rows
+        first, last = phase.learning_rate or (1.0, 1.0)
+        rows = phase.segment.rows
+        pieces = 1 if first == last else min(RATE_PIECES, -(-rows // batch))
+        changes += [
+            (-(-(position + rows * piece // pieces) // batch), first + (last - first) * (piece + 0.5) / pieces)
+            for piece in range(pieces)
+        ]
+        position += rows
     return () if all(factor == 1.0 for _, factor in changes) else tuple(changes)
 
 
 def training_rows(loader: PlanLoader, start: int, stop: int) -> npt.NDArray[np.int64]:
-    """Positions [start, stop) as rows [n, T + 1]; of a packed plan as inputs and targets side by side, [n, 2 T]."""
-    if any(source.packing for source in loader.plan.sources):
+    """Positions [start, stop) as rows [n, T + 1]; of a plan with packing or documents taken out as inputs and targets
+    side by side, [n, 2 T]."""
+    if loader.plan.excluded or any(source.packing for source in loader.plan.sources):
         return np.concatenate(loader.pairs(start, stop), axis=1)
     return loader.rows(start, stop)
 
