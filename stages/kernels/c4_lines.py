@@ -10,7 +10,7 @@ import numpy.typing as npt
 from corpusmill.stages.kernels.characters import DIGIT, LINE_END, SPACE, character_classes
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
-from corpusmill.stages.kernels.repeated_lines import stripped
+from corpusmill.stages.kernels.lines import stripped
 
 COUNTS = (
     "lines",  # read, up to and with the one that ends the document

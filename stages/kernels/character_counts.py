@@ -16,8 +16,9 @@ from corpusmill.stages.kernels.characters import (
     UPPER,
     character_classes,
 )
-from corpusmill.stages.kernels.compile import kernel
+from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
+from corpusmill.stages.kernels.lines import stripped
 
 COUNTS = (
     "chars",  # code points
@@ -40,69 +41,100 @@ COUNTS = (
 )
 
 
+(CHARS, LETTERS, ASCII_LETTERS, DIGITS, UPPERS, SPACES, SYMBOLS, HASHES, ELLIPSES) = range(9)
+(CURLY_BRACKETS, NEWLINES, LINES, BLANK_LINES, BULLET_LINES, ELLIPSIS_LINES, TERMINAL_LINES, LONGEST_LINE) = range(9, 17)
+
+
 @kernel
 def count_characters(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], classes: npt.NDArray[np.uint16]
 ) -> npt.NDArray[np.int64]:
     """int64 [rows, len(COUNTS)] of rows of UTF-8."""
-    counts = np.zeros((len(offsets) - 1, 17), dtype=np.int64)
+    counts = np.zeros((len(offsets) - 1, len(COUNTS)), dtype=np.int64)
+    ascii_times = np.zeros(128, dtype=np.int64)  # of each ASCII character in the row
     for row in range(len(offsets) - 1):
-        chars, letters, ascii_letters, digits, uppers, spaces, symbols = 0, 0, 0, 0, 0, 0, 0
-        num_hashes, ellipses, brackets, newlines = 0, 0, 0, 0
-        lines, blank, bullets, ellipsis_lines, terminal, longest = 0, 0, 0, 0, 0, 0
-        dots, ends_in_dots = 0, 0  # points in a row up to here; up to the line's last character that is not blank
-        first, last, last_kind, line_chars = -1, -1, 0, 0  # of the line
-        after_return = False
+        count = counts[row]
+        ascii_times[:] = 0
         at, stop = offsets[row], offsets[row + 1]
+        start, continuing = at, 0  # of the line: first byte, bytes that begin no character
         while at < stop:
-            code, size = decode(data, at)
-            kind = int(classes[code])
-            at += size
-            chars += 1
-            uppers += kind & UPPER != 0
-            if kind & LETTER:
-                letters += 1
-                ascii_letters += size == 1
+            byte = data[at]
+            end = at
+            if byte < 0x80:
+                ascii_times[byte] += 1
+                at += 1
+                if byte == 0x2E:
+                    while at < stop and data[at] == 0x2E:
+                        at += 1
+                    ascii_times[0x2E] += at - end - 1
+                    count[ELLIPSES] += (at - end) // 3
+                    continue
+                if byte >= 0x20 or not classes[byte] & LINE_END:
+                    continue
+                if byte == 0x0D and at < stop and data[at] == 0x0A:  # CR LF is one line end
+                    ascii_times[0x0A] += 1
+                    at += 1
             else:
-                digits += kind & DIGIT != 0
-                spaces += kind & SPACE != 0
-                symbols += kind & PUNCTUATION != 0
-                num_hashes += code == 0x23
-                brackets += code == 0x7B or code == 0x7D
-                newlines += code == 0x0A
-            if code == 0x2E:
-                dots += 1
-                ellipses += dots % 3 == 0
-            else:
-                dots = 0
-                ellipses += code == 0x2026
-            if kind & LINE_END:
-                if not (code == 0x0A and after_return):  # CR LF is one line end
-                    lines += 1
-                    blank += first < 0
-                    bullets += first == 0x2022 or first == 0x2D
-                    ellipsis_lines += ends_in_dots >= 3 or last == 0x2026
-                    terminal += last_kind & TERMINAL != 0
-                    longest = max(longest, line_chars)
-                first, last, last_kind, line_chars, ends_in_dots = -1, -1, 0, 0, 0
-                after_return = code == 0x0D
-                continue
-            after_return = False
-            line_chars += 1
-            if not kind & SPACE:
-                first = code if first < 0 else first
-                last, last_kind, ends_in_dots = code, kind, dots
-        if line_chars > 0:
-            lines += 1
-            blank += first < 0
-            bullets += first == 0x2022 or first == 0x2D
-            ellipsis_lines += ends_in_dots >= 3 or last == 0x2026
-            terminal += last_kind & TERMINAL != 0
-            longest = max(longest, line_chars)
-        counts[row, 0:7] = chars, letters, ascii_letters, digits, uppers, spaces, symbols
-        counts[row, 7:11] = num_hashes, ellipses, brackets, newlines
-        counts[row, 11:17] = lines, blank, bullets, ellipsis_lines, terminal, longest
+                code, size = decode(data, at)
+                kind = int(classes[code])
+                at += size
+                continuing += size - 1
+                _count_character(count, code, kind, 1)
+                if not kind & LINE_END:
+                    continue
+                continuing -= size - 1
+            _count_line(count, data, start, end, end - start - continuing, classes)
+            start, continuing = at, 0
+        if stop > start:
+            _count_line(count, data, start, stop, stop - start - continuing, classes)
+        for code in range(128):
+            if ascii_times[code] > 0:
+                _count_character(count, code, int(classes[code]), ascii_times[code])
+                count[ASCII_LETTERS] += ascii_times[code] if classes[code] & LETTER else 0
     return counts
+
+
+@inlined
+def _count_character(count: npt.NDArray[np.int64], code: int, kind: int, times: int) -> None:
+    count[CHARS] += times
+    count[UPPERS] += times if kind & UPPER else 0
+    if kind & LETTER:
+        count[LETTERS] += times
+    else:
+        count[DIGITS] += times if kind & DIGIT else 0
+        count[SPACES] += times if kind & SPACE else 0
+        count[SYMBOLS] += times if kind & PUNCTUATION else 0
+        count[HASHES] += times if code == 0x23 else 0
+        count[ELLIPSES] += times if code == 0x2026 else 0
+        count[CURLY_BRACKETS] += times if code == 0x7B or code == 0x7D else 0
+        count[NEWLINES] += times if code == 0x0A else 0
+
+
+@kernel
+def _count_line(
+    count: npt.NDArray[np.int64],
+    data: npt.NDArray[np.uint8],
+    start: int,
+    end: int,
+    num_chars: int,
+    classes: npt.NDArray[np.uint16],
+) -> None:
+    """Add the line of bytes [start, end)."""
+    count[LINES] += 1
+    count[LONGEST_LINE] = max(count[LONGEST_LINE], num_chars)
+    first, last = stripped(data, start, end, classes)
+    if first == last:
+        count[BLANK_LINES] += 1
+        return
+    head, _ = decode(data, first)
+    count[BULLET_LINES] += head == 0x2022 or head == 0x2D
+    at = last - 1
+    while data[at] & 0xC0 == 0x80:
+        at -= 1
+    tail, _ = decode(data, at)
+    count[TERMINAL_LINES] += classes[tail] & TERMINAL != 0
+    dots = tail == 0x2E and last - first >= 3 and data[last - 2] == 0x2E and data[last - 3] == 0x2E
+    count[ELLIPSIS_LINES] += dots or tail == 0x2026
 
 
 def warmup() -> None:

@@ -9,9 +9,10 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from corpusmill.pipeline.document import Batch, Column, text_buffers
+from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
-from corpusmill.stages.measure.words import character_counts, word_counts
+from corpusmill.stages.measure.layout import lines_of
+from corpusmill.stages.measure.words import character_counts, repeated_pieces, word_counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,13 +76,14 @@ class FinewebWorker:
         self.settings = settings
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
-        from corpusmill.stages.kernels.characters import character_classes
         from corpusmill.stages.kernels.line_counts import COUNTS, count_lines
+        from corpusmill.stages.kernels.repeated_pieces import FULL
 
-        data, offsets = text_buffers(batch.column("text"))
-        lines = count_lines(data, offsets, character_classes(), self.settings.short_line_chars)
+        lines = lines_of(batch, scratch)
+        counted = count_lines(lines.first, lines.num_chars, lines.flags, self.settings.short_line_chars)
         characters = character_counts(batch, scratch)
-        counts = dict(zip(COUNTS, lines.T, strict=True))
+        counts = dict(zip(COUNTS, counted.T, strict=True))
+        counts["dup_line_chars"] = repeated_pieces(batch, scratch, FULL)["later_chars"]
         counts["line_chars"] = characters["chars"] - characters["newlines"]
         counts["newlines"] = characters["newlines"]
         counts["words"] = word_counts(batch, scratch, self.settings.segmenter)["words"]

@@ -141,14 +141,16 @@ class GopherWorker:
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         from corpusmill.stages.kernels.repeated_ngrams import count_repeated_ngrams
+        from corpusmill.stages.kernels.repeated_pieces import PARAGRAPHS, RUNS
         from corpusmill.stages.kernels.word_counts import count_listed_words
 
         words = layout(batch, scratch, self.settings.segmenter)
         counts = character_counts(batch, scratch) | word_counts(batch, scratch, self.settings.segmenter)
-        names = ("pieces", "dup_lines", "dup_line_chars")
-        counts |= zip(names, repeated_pieces(batch, scratch, 1, strip=False).T, strict=True)
-        names = ("paragraphs", "dup_paragraphs", "dup_paragraph_chars")
-        counts |= zip(names, repeated_pieces(batch, scratch, 2, strip=True).T, strict=True)
+        lines = repeated_pieces(batch, scratch, RUNS)
+        counts |= {"pieces": lines["pieces"], "dup_lines": lines["later"], "dup_line_chars": lines["later_chars"]}
+        blocks = repeated_pieces(batch, scratch, PARAGRAPHS)
+        counts |= {"paragraphs": blocks["pieces"], "dup_paragraphs": blocks["later"]}
+        counts["dup_paragraph_chars"] = blocks["later_chars"]
         unspaced = 2 * counts["single_words"] >= np.maximum(counts["text_words"], 1)
         letters_per_word = np.where(2 * counts["alphabetic_words"] >= counts["single_words"], 4, 2)
         grams = count_repeated_ngrams(

@@ -7,6 +7,7 @@ lists of strings through `layout_of_words`; the measures do not notice. 21 bytes
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,45 @@ class Layout:
         """The words of one row, for people and tests."""
         spans = range(self.first[row], self.first[row + 1])
         return [self.data[self.starts[word] :][: self.num_bytes[word]].tobytes().decode() for word in spans]
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a batch in order, cut at line feeds; row i has lines first[i] to first[i + 1].
+
+    starts, ends, ink_starts, ink_ends: int32 [lines], bytes of `data`; the ink is without white space at both ends
+    num_chars, ink_chars: int32 [lines], code points; hashes, ink_hashes: uint64 [lines]
+    flags: uint8 [lines], BLANK | ENDS_SENTENCE of kernels/lines.py
+    """
+
+    data: npt.NDArray[np.uint8]
+    first: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+    ink_starts: npt.NDArray[np.int32]
+    ink_ends: npt.NDArray[np.int32]
+    num_chars: npt.NDArray[np.int32]
+    ink_chars: npt.NDArray[np.int32]
+    hashes: npt.NDArray[np.uint64]
+    ink_hashes: npt.NDArray[np.uint64]
+    flags: npt.NDArray[np.uint8]
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """All of them, in order, as kernels take them."""
+        return tuple(vars(self).values())
+
+
+def lines_of(batch: Batch, scratch: Scratch) -> Lines:
+    """The batch's lines, found by the first measure that asks."""
+    return scratch.once("lines", partial(find_batch_lines, batch))
+
+
+def find_batch_lines(batch: Batch) -> Lines:
+    from corpusmill.stages.kernels.characters import character_classes
+    from corpusmill.stages.kernels.lines import find_lines
+
+    data, offsets = text_buffers(batch.column("text"))
+    return Lines(data[offsets[0] :], *find_lines(data, offsets, character_classes()))
 
 
 Segmenter = Callable[[Batch], Layout]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column, text_buffers
 from corpusmill.pipeline.stage import Kind, Scratch, StageSettings
-from corpusmill.stages.measure.layout import layout
+from corpusmill.stages.measure.layout import layout, lines_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +60,10 @@ class WordsWorker:
         self.settings = settings
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
+        from corpusmill.stages.kernels.repeated_pieces import PARAGRAPHS
+
         counts = character_counts(batch, scratch) | word_counts(batch, scratch, self.settings.segmenter)
-        counts["paragraphs"] = repeated_pieces(batch, scratch, 2, strip=True)[:, 0]
+        counts["paragraphs"] = repeated_pieces(batch, scratch, PARAGRAPHS)["pieces"]
         counts["count"] = counts["words"]
         columns: dict[str, Column] = {}
         for name, column_type in self.settings.adds().items():
@@ -94,16 +96,13 @@ def character_counts(batch: Batch, scratch: Scratch) -> Counts:
     return dict(zip(COUNTS, counted.T, strict=True))
 
 
-def repeated_pieces(batch: Batch, scratch: Scratch, min_newlines: int, strip: bool) -> npt.NDArray[np.int64]:
-    """int64 [rows, 3]: pieces between line feeds, repeated ones, their characters; see kernels/repeated_lines.py."""
-    from corpusmill.stages.kernels.characters import character_classes
-    from corpusmill.stages.kernels.repeated_lines import count_repeated_pieces
+def repeated_pieces(batch: Batch, scratch: Scratch, cut: int) -> Counts:
+    """int64 [rows] for every name in `COUNTS` of kernels/repeated_pieces.py, once per batch and way of cutting."""
+    from corpusmill.stages.kernels.repeated_pieces import COUNTS, count_repeated_pieces
 
-    buffers = text_buffers(batch.column("text"))
-    return scratch.once(
-        ("repeated_pieces", min_newlines, strip),
-        lambda: count_repeated_pieces(*buffers, character_classes(), min_newlines, strip),
-    )
+    arrays = lines_of(batch, scratch).arrays()
+    counted = scratch.once(("repeated_pieces", cut), lambda: count_repeated_pieces(*arrays, cut))
+    return dict(zip(COUNTS, counted.T, strict=True))
 
 
 def ratio(numerator: npt.NDArray[np.int64], denominator: npt.NDArray[np.int64]) -> Column:
