@@ -12,6 +12,7 @@ from numba import uint64
 from corpusmill.stages.kernels.characters import SPACE, TERMINAL, character_classes
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode, mix
+from corpusmill.stages.kernels.unaligned import load8
 
 BLANK = 1  # no ink
 ENDS_SENTENCE = 2  # the last character, white space or not, is of class TERMINAL
@@ -24,15 +25,6 @@ Classes = npt.NDArray[np.uint16]
 
 FACTOR = 0x9E3779B97F4A7C15
 ONES, HIGHS, LINE_FEEDS = 0x0101010101010101, 0x8080808080808080, 0x0A0A0A0A0A0A0A0A
-
-
-@inlined
-def load8(data: Bytes, at: int) -> np.uint64:
-    """Eight bytes as one number; one load, once compiled."""
-    eight = uint64(data[at])
-    for byte in range(1, 8):
-        eight |= uint64(data[at + byte]) << uint64(8 * byte)
-    return eight
 
 
 @inlined

@@ -154,7 +154,9 @@ class GopherWorker:
         unspaced = 2 * counts["single_words"] >= np.maximum(counts["text_words"], 1)
         letters_per_word = np.where(2 * counts["alphabetic_words"] >= counts["single_words"], 4, 2)
         grams = count_repeated_ngrams(
+            words.data,
             words.first,
+            words.starts,
             words.num_bytes,
             words.num_chars,
             words.hashes,
