@@ -92,7 +92,7 @@ def plan_phases(recipe: Recipe, token_phases: TokenPhases, **choices: Any) -> li
             rounds = gather_phases(entry, tuple(deciding), recipe.gather_memory)
             planned += [PlannedPhase(phase, (entry.label,), decides=phase.last) for phase in rounds]
             deciding.append(rounds[-1].name)
-        elif entry.rules() and not entry.early:
+        elif entry.has_rules() and not entry.early:
             waiting.append(entry)
     decide()
     return planned + [PlannedPhase(phase, (phase.name,), decides=False) for phase in token_phases(recipe)]

@@ -106,6 +106,7 @@ class Slab:
 class Chain:
     """Runs a source's stages over its slabs."""
 
+    source: str
     entries: tuple[StageEntry, ...]
     measured: dict[str, pa.DataType]
     books: Books
@@ -194,7 +195,7 @@ class Chain:
 
     def _decide(self, slab: Slab, entry: StageEntry) -> bool:
         """Early rules; true if they dropped something."""
-        rules = entry.rules()
+        rules = entry.rules(self.source)
         if not rules or not len(slab.alive):
             return False
         live = slab.live()

@@ -11,7 +11,7 @@ from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.errors import CorpusmillError, Problem, RequestError
 from corpusmill.pipeline.make import MakePhase
 from corpusmill.pipeline.parts import PART_COLUMNS
-from corpusmill.pipeline.recipe import Catalog, Recipe
+from corpusmill.pipeline.recipe import Catalog, Recipe, StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.settings import nearest, plain
 from corpusmill.pipeline.stage import Rule, Stage
@@ -45,10 +45,10 @@ def check_recipe(
                 problems.append(Problem(file, 0, "sources", str(error)))
                 continue
             entry |= {"units": len(units), "bytes": sum(unit.num_bytes for unit in units)}
-            entry["rules"] = [f"{rule_text(rule)} (early)" for e in recipe.entries if e.early for rule in e.rules()]
+            entry["rules"] = [f"{text} (early)" for e in recipe.entries if e.early for text in _rule_texts(e)]
         elif isinstance(phase, DecidePhase):
             entry["units"] = phases[0]["units"] if phases else None
-            entry["rules"] = [rule_text(rule) for e in phase.entries for rule in e.rules()]
+            entry["rules"] = [text for e in phase.entries for text in _rule_texts(e)]
         phases.append(entry)
     return phases, problems
 
@@ -80,7 +80,8 @@ def _column_problems(recipe: Recipe) -> list[tuple[str, str]]:
         for name in entry.stage.reads():
             if name not in (measured | late if entry.stage.kind == "gather" else measured):
                 found.append((key, f"reads '{name}', which no stage before it measures; {nearest(name, measured)}"))
-        for rule in entry.rules():
+        sources = [source.name for source in recipe.sources if entry.applies_to(source.name)]
+        for rule in {rule.name: rule for source in sources for rule in entry.rules(source)}.values():
             for name in rule.needs():
                 if name not in visible | adds:
                     hint = nearest(name, visible | adds)
@@ -94,12 +95,29 @@ def _column_problems(recipe: Recipe) -> list[tuple[str, str]]:
     return found
 
 
+def _rule_texts(entry: StageEntry) -> list[str]:
+    """The entry's rules, and those that a source has in other form, with its name."""
+    usual = entry.rules("")
+    texts = [rule_text(rule) for rule in usual]
+    for source, _ in entry.per_source:
+        own = entry.rules(source)
+        texts += [f"{rule_text(rule)} [source {source}]" for rule in own if rule not in usual]
+        off = {rule.name for rule in usual} - {rule.name for rule in own}
+        texts += [f"{name}: off [source {source}]" for name in sorted(off)]
+    return texts
+
+
 def rule_text(rule: Rule) -> str:
     """A rule as people read it."""
     if rule.when is not None:
         return f"{rule.name}: {rule.when}"
-    limit = ", ".join(rule.limit) if isinstance(rule.limit, tuple) else rule.limit
-    return f"{rule.name}: {' / '.join(rule.value)} {rule.op} {limit}"
+    limit = ", ".join(rule.limit) if isinstance(rule.limit, tuple) else _limit_text(rule.limit)
+    others = ", ".join(f"{language} {_limit_text(other)}" for language, other in rule.by_language)
+    return f"{rule.name}: {' / '.join(rule.value)} {rule.op} {limit}{f' ({others})' if others else ''}"
+
+
+def _limit_text(limit: float | str | None) -> str:
+    return "off" if limit is None else str(limit)
 
 
 def stage_table(catalog: Catalog) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ class DecidePhase:
         return f"decide-{self.index}"
 
     def rules_of(self, source: str) -> tuple[Rule, ...]:
-        return tuple(rule for entry in self.entries if entry.applies_to(source) for rule in entry.rules())
+        return tuple(rule for entry in self.entries if entry.applies_to(source) for rule in entry.rules(source))
 
     def fingerprint(self) -> Any:
         return {"code": code_hash("corpusmill.pipeline.decide"), "versions": versions(["duckdb"])}

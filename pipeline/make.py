@@ -115,7 +115,7 @@ class MakePhase:
         for entry in self.entries_of(source):
             stages.append(stage_fingerprint(entry.stage) | {"as": entry.label})
             if entry.early:
-                stages.append({"early": [repr(rule) for rule in entry.rules()]})
+                stages.append({"early": [repr(rule) for rule in entry.rules(source.name)]})
         return Unit(
             name=group.name,
             source=source.name,
@@ -179,7 +179,7 @@ class _MakeUnit:
     num_rows: int = 0
 
     def __post_init__(self) -> None:
-        self.chain = Chain(self.entries, self.phase.measured(), self.books, self.refuse)
+        self.chain = Chain(self.source.name, self.entries, self.phase.measured(), self.books, self.refuse)
         self.extractor = None if self.source.extractor is None else opened(self.source.extractor)
 
     def refuse(self, refusal: Refusal) -> None:

@@ -22,9 +22,9 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Column
-from corpusmill.pipeline.errors import Problem, RecipeError
+from corpusmill.pipeline.errors import Problem, RecipeError, RequestError
 from corpusmill.pipeline.settings import SettingProblem, build_settings, nearest
-from corpusmill.pipeline.stage import Rule, Stage
+from corpusmill.pipeline.stage import Rule, Stage, measure_settings
 from corpusmill.pipeline.yaml_lines import KeyPath, dotted, load_yaml
 
 FORMAT = 1
@@ -62,6 +62,8 @@ class StageEntry:
     label: str  # the name that its columns and rules begin with: the stage's own, or `as`
     only: tuple[str, ...] = ()  # sources; empty is all
     early: bool = False  # its rules run inside make
+    per_source: tuple[tuple[str, Stage], ...] = ()  # the stage with other thresholds for a source
+    per_language: tuple[tuple[str, Stage], ...] = ()  # and for documents of a language (ISO 639-1)
 
     def applies_to(self, source: str) -> bool:
         return not self.only or source in self.only
@@ -79,17 +81,57 @@ class StageEntry:
         """A worker's columns under this entry's names."""
         return {self._column(name): column for name, column in measured.items()}
 
-    def rules(self) -> tuple[Rule, ...]:
-        """The stage's rules under this entry's names."""
+    def has_rules(self) -> bool:
+        """Whether any document may be dropped by it."""
+        stages = (self.stage, *(stage for _, stage in (*self.per_source, *self.per_language)))
+        return any(stage.rules() for stage in stages)
+
+    def rules(self, source: str) -> tuple[Rule, ...]:
+        """The rules for a source's documents, under this entry's names.
+
+        A source's own thresholds come first, then those of a document's language, then the stage's.
+        """
         own = f"{self.stage.name}."
+        rules = {rule.name: rule for rule in self.stage.rules()}
+        for language, stage in self.per_language:
+            variant = {rule.name: rule for rule in stage.rules()}
+            for name in {**rules, **variant}:
+                rules[name] = rule_for_language(rules.get(name), variant.get(name), language)
+        for name, stage in self.per_source:
+            if name == source:
+                rules = _changed_rules(rules, self.stage.rules(), stage.rules())
         return tuple(
             replace(
                 rule,
                 name=f"{self.label}.{rule.name[len(own) :]}" if rule.name.startswith(own) else rule.name,
                 value=tuple(self._column(name) for name in rule.value),
             )
-            for rule in self.stage.rules()
+            for rule in rules.values()
         )
+
+
+def rule_for_language(rule: Rule | None, variant: Rule | None, language: str) -> Rule:
+    """The rule with the variant's limit for documents of a language; either may be off (None)."""
+    known = rule or variant
+    assert known is not None
+    if rule is not None and replace(rule, by_language=()) == variant:
+        return rule
+    for one in (rule, variant):
+        if one is not None and (one.when is not None or not isinstance(one.limit, int | float | None)):
+            raise RequestError(f"{one.name}: only a rule that compares a number can differ by language")
+    base = rule or replace(known, limit=None, by_language=())
+    limit = variant.limit if variant is not None else None
+    assert not isinstance(limit, str | tuple)
+    return replace(base, by_language=(*base.by_language, (language, limit)))
+
+
+def _changed_rules(rules: dict[str, Rule], usual: tuple[Rule, ...], wanted: tuple[Rule, ...]) -> dict[str, Rule]:
+    """The rules with those that a source's thresholds change, switch on or off as the source has them."""
+    before = {rule.name: rule for rule in usual}
+    after = {rule.name: rule for rule in wanted}
+    names = {**rules, **after}
+    chosen = {name: after.get(name) if after.get(name) != before.get(name) else rules.get(name) for name in names}
+    return {name: rule for name, rule in chosen.items() if rule is not None}
 
 
 @dataclass(frozen=True)
@@ -131,6 +173,7 @@ SECTIONS = ("tokenizer", "tokens", "mixture", "sweep", "choose")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SOURCE_KEYS = ("read", "paths", "extract", "max_bytes")
 _ENTRY_KEYS = ("as", "only", "early")
+_VARIANT_KEYS = ("per_source", "per_language")
 
 
 def _override(tree: Any, override: str, file: str) -> None:
@@ -298,6 +341,9 @@ class _Reader:
         ((name, value),) = item.items()
         place = (*path, name)
         value = self._filled({} if value is None else value, place)
+        name, at, dialect = str(name).partition("@")  # gopher@dolma is gopher: {dialect: dolma}
+        if at and isinstance(value, dict):
+            value = {"dialect": dialect} | value
         if name == "drop" and isinstance(value, str):
             value = {"when": value}
         if not isinstance(value, dict):
@@ -305,7 +351,7 @@ class _Reader:
             return None
         kinds = ("expand", "change", "measure", "gather", "datatrove")
         own = {key: value[key] for key in _ENTRY_KEYS if key in value}
-        settings = {key: item for key, item in value.items() if key not in _ENTRY_KEYS}
+        settings = {key: item for key, item in value.items() if key not in (*_ENTRY_KEYS, *_VARIANT_KEYS)}
         if name == "drop" and "as" in own:
             settings["rule"] = own["as"]
         stage = self._stage(name, settings, place, kinds, place)
@@ -316,7 +362,36 @@ class _Reader:
         for source in choices.only:
             if source not in sources:
                 self.problem((*place, "only"), f"no such source: {source!r}; {nearest(source, sources)}")
-        return StageEntry(stage, choices.label or name, choices.only, choices.early)
+        variants = {key: self._variants(stage, settings, value.get(key) or {}, (*place, key)) for key in _VARIANT_KEYS}
+        for source, _ in variants["per_source"]:
+            if source not in sources:
+                self.problem((*place, "per_source"), f"no such source: {source!r}; {nearest(source, sources)}")
+        entry = StageEntry(stage, choices.label or name, choices.only, choices.early, **variants)
+        try:
+            entry.rules("")
+        except RequestError as error:
+            self.problem((*place, "per_language"), str(error))
+        return entry
+
+    def _variants(
+        self, stage: Stage, settings: dict[str, Any], wanted: Any, path: KeyPath
+    ) -> tuple[tuple[str, Stage], ...]:
+        """The stage with other thresholds, for each source or language that has some."""
+        if not isinstance(wanted, dict) or not all(isinstance(item, dict) for item in wanted.values()):
+            self.problem(path, "must be a mapping of names to thresholds, such as {zh: {min_words: 30}}")
+            return ()
+        rest = measure_settings(stage)
+        made = []
+        for name, changes in wanted.items():
+            for key in changes:
+                if key in rest:
+                    message = f"'{key}' changes what is measured: only thresholds may differ here. "
+                    self.problem((*path, name, key), message + "Use a second stage with `only:` and `as:`")
+            variant, problems = build_settings(type(stage), settings | changes)
+            self._report((*path, name), problems)
+            if variant is not None:
+                made.append((str(name), variant))
+        return tuple(made)
 
     def _section(self, name: str, value: Any) -> Any:
         value = self._filled(value, (name,))

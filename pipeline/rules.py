@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -17,8 +17,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.pipeline.columns import flags, one_chunk, take
+from corpusmill.pipeline.columns import nulls, one_chunk, take
 from corpusmill.pipeline.document import Column
+from corpusmill.pipeline.language_codes import language_code
 from corpusmill.pipeline.stage import Rule
 
 
@@ -56,25 +57,53 @@ def _literal(value: float | str) -> str:
     return f"CAST({value!r} AS DOUBLE)"
 
 
-def _value_sql(rule: Rule) -> str:
-    """The rule's value; for a free expression, the first column that it reads."""
-    if rule.when is not None:
-        return quoted(rule.columns[0]) if rule.columns else "NULL"
-    if len(rule.value) == 2:
-        numerator, denominator = (f"CAST({quoted(name)} AS DOUBLE)" for name in rule.value)
-        return f"{numerator} / nullif({denominator}, 0)"
-    return quoted(rule.value[0])
-
-
-def _predicate_sql(rule: Rule) -> str:
+def _predicate_sql(rule: Rule, index: int) -> str:
+    """Whether the rule fires; NULL where its value is not measured."""
     if rule.when is not None:
         return f"TRY(({rule.when}))"  # what overflows is NULL
-    value = _value_sql(rule)
+    value = quoted(rule.value[0])
+    if len(rule.value) == 2:
+        numerator, denominator = (f"CAST({quoted(name)} AS DOUBLE)" for name in rule.value)
+        value = f"{numerator} / nullif({denominator}, 0)"
+    if rule.by_language:
+        limit = quoted(_limit_name(index))
+        return f"CASE WHEN {limit} IS NULL THEN false ELSE CAST({value} AS DOUBLE) {rule.op} {limit} END"
+    if rule.limit is None:
+        return "false"
     if isinstance(rule.limit, tuple):
         return f"({value} {rule.op} ({', '.join(_literal(item) for item in rule.limit)}))"
     if isinstance(rule.limit, str):
         return f"({value} {rule.op} {_literal(rule.limit)})"
     return f"(CAST({value} AS DOUBLE) {rule.op} {_literal(rule.limit)})"
+
+
+def _limit_name(index: int) -> str:
+    """The column that holds each row's limit of a rule with limits by language."""
+    return f"limit of rule {index}"
+
+
+def _limits_by_language(rule: Rule, lang: Column) -> Column:
+    """float64 [rows]: the rule's limit for each row's language, null where it is off."""
+    default = float(rule.limit) if isinstance(rule.limit, int | float) else None
+    limits = dict(rule.by_language)
+    encoded: Any = lang.cast(pa.string()).dictionary_encode()
+    codes = [language_code(name) or "" for name in encoded.dictionary.to_pylist()]
+    known = pa.array([limits.get(code, default) for code in codes] + [default], pa.float64())
+    return known.take(cast("Any", pc).fill_null(encoded.indices, len(codes)))
+
+
+def _values_of(rule: Rule, measured: pa.Table, rows: npt.NDArray[Any]) -> list[Any]:
+    """What the rule compared in these rows; for a free expression, the first column that it reads."""
+    names = rule.value if rule.when is None else rule.columns[:1]
+    if not names:
+        return [None] * len(rows)
+    values, *divisors = (take(one_chunk(measured, name), rows).to_pylist() for name in names)
+    if not divisors:
+        return values
+    return [
+        float(cast("float", value)) / cast("float", by) if by else None
+        for value, by in zip(values, divisors[0], strict=True)
+    ]
 
 
 def defined(column: Column) -> Column:
@@ -92,32 +121,41 @@ def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdict
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
     needed = sorted({name for rule in rules for name in rule.needs()})
-    parts = [f"{_predicate_sql(rule)} AS p{i}, {_value_sql(rule)} AS v{i}" for i, rule in enumerate(rules)]
+    columns = {name: defined(one_chunk(table, name)) for name in needed} or {"none": nulls(num_rows, pa.int8())}
+    for index, rule in enumerate(rules):
+        if rule.by_language:
+            columns[_limit_name(index)] = _limits_by_language(rule, columns["lang"])
+    measured = pa.table(columns)
+    parts = [f"{_predicate_sql(rule, index)} AS p{index}" for index, rule in enumerate(rules)]
     connection = _connection()
-    measured = pa.table({name: defined(one_chunk(table, name)) for name in needed} or {"none": pa.nulls(num_rows)})
     connection.register("measured", measured)
     try:
-        result = cast("pa.Table", connection.sql(f"SELECT {', '.join(parts)} FROM measured").to_arrow_table())
+        result = connection.execute(f"SELECT {', '.join(parts)} FROM measured").fetchnumpy()
     finally:
         connection.unregister("measured")
     first = np.full(num_rows, -1, dtype=np.int32)
     bits = np.zeros((num_rows, (len(rules) + 7) // 8), dtype=np.uint8)
     not_measured: Counter[str] = Counter()
     for index, rule in enumerate(rules):
-        predicate = one_chunk(result, f"p{index}")
-        if predicate.null_count:
-            not_measured[rule.name] += predicate.null_count
-        fires = flags(predicate, null=False)
+        predicate = np.ma.asarray(result[f"p{index}"])
+        unknown = int(np.ma.getmaskarray(predicate).sum())
+        if unknown:
+            not_measured[rule.name] += unknown
+        fires = predicate.filled(False).astype(np.bool_)
         bits[:, index // 8] |= (fires << (index % 8)).astype(np.uint8)
         first[fires & (first < 0)] = index
     values: list[str | None] = [None] * num_rows
     limits: list[str | None] = [None] * num_rows
     for index, rule in enumerate(rules):
         rows = np.flatnonzero(first == index)
-        if len(rows):
-            limit = json.dumps(rule.when if rule.when is not None else rule.limit, ensure_ascii=False)
-            for row, value in zip(rows, take(one_chunk(result, f"v{index}"), rows).to_pylist(), strict=True):
-                values[row], limits[row] = json.dumps(value, ensure_ascii=False, default=str), limit
+        if not len(rows):
+            continue
+        at = [rule.when if rule.when is not None else rule.limit] * len(rows)
+        if rule.by_language:
+            at = take(one_chunk(measured, _limit_name(index)), rows).to_pylist()
+        as_json = {limit: json.dumps(limit, ensure_ascii=False) for limit in at}
+        for row, value, limit in zip(rows.tolist(), _values_of(rule, measured, rows), at, strict=True):
+            values[row], limits[row] = json.dumps(value, ensure_ascii=False, default=str), as_json[limit]
     width = bits.shape[1]
     fired = pa.FixedSizeBinaryArray.from_buffers(
         pa.binary(max(width, 1)), num_rows, [None, pa.py_buffer(bits.tobytes())]

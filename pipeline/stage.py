@@ -81,20 +81,24 @@ class Rule:
     """Drops a document when `value op limit` holds. NULL never fires; it is counted as not measured.
 
     `value` names one column, or two: numerator and denominator, divided in float64 (a denominator of 0 is
-    NULL). `when`, instead of all three, is a checked SQL expression over columns (see decide/expressions.py).
-    The name reads true of the document that it catches: `gopher.too_few_words`.
+    NULL). There may be other limits by language, and a limit of None never fires. `when`, instead of all this,
+    is a checked SQL expression over columns (see decide/expressions.py). The name reads true of the document
+    that it catches: `gopher.too_few_words`.
     """
 
     name: str
     value: tuple[str, ...] = ()
     op: Literal["<", "<=", ">", ">=", "=", "!=", "not in", "in"] = ">"
-    limit: float | str | tuple[str, ...] = 0.0
+    limit: float | str | tuple[str, ...] | None = 0.0  # None: only where `by_language` has one
     when: str | None = None
     columns: tuple[str, ...] = ()  # what `when` reads
+    by_language: tuple[tuple[str, float | None], ...] = ()  # other limits by ISO 639-1 code of `lang`; None is off
 
     def needs(self) -> tuple[str, ...]:
         """The columns that must have been measured."""
-        return self.columns if self.when is not None else self.value
+        if self.when is not None:
+            return self.columns
+        return (*self.value, "lang") if self.by_language else self.value
 
 
 class Scratch:

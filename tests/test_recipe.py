@@ -9,6 +9,7 @@ from corpusmill.pipeline.build import plan_phases
 from corpusmill.pipeline.check import check_recipe
 from corpusmill.pipeline.errors import RecipeError
 from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.stage import Rule
 from corpusmill.stages.names import StageTable, token_phases
 
 GOOD = """\
@@ -47,7 +48,7 @@ def test_values_are_typed(tmp_path: Path) -> None:
     assert getattr(early.stage, "keep") == ("en", "no")  # noqa: B009  # YAML 1.2: `no` is Norwegian
     assert second.label == "second"
     assert second.adds() == {"lang": pa.string(), "second_score": pa.float32()}
-    assert recipe.entries[3].rules()[0].name == "unsure"
+    assert recipe.entries[3].rules("web")[0].name == "unsure"
     assert recipe.sections["tokenizer"].vocab_size == 2000
 
 
@@ -109,3 +110,51 @@ def test_variables_of_the_environment_are_stored_by_name(tmp_path: Path, monkeyp
     recipe = load(tmp_path, GOOD.replace("${data}", "${MY_SECRET_PLACE}"))
     assert recipe.sources[0].paths == (f"{tmp_path}/*.jsonl",)
     assert "${MY_SECRET_PLACE}" in resolved(recipe)
+
+
+VARIED = """\
+format: 1
+name: varied
+sources:
+  web: {read: jsonl, paths: ["in/*.jsonl"]}
+  books: {read: jsonl, paths: ["in/*.jsonl"]}
+stages:
+  - gopher:
+      max_words: 1000
+      per_language: {zh: {min_words: 30, max_hash_ratio: null}, ja: {min_words: 30}}
+      per_source: {books: {max_words: null, min_words: 10}}
+"""
+
+
+def test_thresholds_by_language_and_by_source(tmp_path: Path) -> None:
+    (entry,) = load(tmp_path, VARIED).entries
+    web = {rule.name: rule for rule in entry.rules("web")}
+    assert (web["gopher.too_few_words"].limit, web["gopher.too_few_words"].by_language) == (
+        50,
+        (("zh", 30), ("ja", 30)),
+    )
+    assert web["gopher.too_many_hashes"].by_language == (("zh", None),)
+    assert (web["gopher.too_many_words"].limit, web["gopher.too_many_words"].by_language) == (1000, ())
+    books = {rule.name: rule for rule in entry.rules("books")}
+    assert books["gopher.too_few_words"] == Rule("gopher.too_few_words", ("gopher_text_words",), "<", 10)
+    assert "gopher.too_many_words" not in books  # a source's own threshold comes before that of a language
+    assert books["gopher.too_many_hashes"].by_language == (("zh", None),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("books: {max_words: null", "novels: {max_words: null", "recipe.yaml:10: .*no such source: 'novels'"),
+        ("{max_words: null", "{dialect: datatrove", "'dialect' changes what is measured: only thresholds may differ"),
+        ("{max_words: null", "{max_word: null", "no such setting; did you mean 'max_words'"),
+        ("ja: {min_words: 30}", "ja: 30", "must be a mapping of names to thresholds"),
+    ],
+)
+def test_mistakes_in_variants(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load(tmp_path, VARIED.replace(old, new))
+
+
+def test_a_dialect_may_be_named_with_the_stage(tmp_path: Path) -> None:
+    (entry,) = load(tmp_path, VARIED.replace("  - gopher:", "  - gopher@datatrove:")).entries
+    assert entry.label == "gopher"

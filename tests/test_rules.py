@@ -77,3 +77,15 @@ def test_equals_plain_python(rows: list[tuple[int, int | None]], op: Any, limit:
     expected = [b is not None and b != 0 and OPS[op](a / b, limit) for a, b in rows]
     a, b = pa.array([row[0] for row in rows], pa.int64()), pa.array([row[1] for row in rows], pa.int64())
     assert fired(Rule("r", ("a", "b"), op, limit), a=a, b=b) == expected
+
+
+def test_limits_by_language() -> None:
+    rule = Rule("r", ("x",), ">", 5, by_language=(("zh", 2.0), ("th", None)))
+    table = pa.table({"x": [3, 3, 3, 9, 9, 9, 9, None], "lang": ["en", "zh-Hant", "th", "th", "en", None, "ja", "th"]})
+    verdicts = evaluate([rule], table)
+    assert verdicts.first.tolist() == [-1, 0, -1, -1, 0, 0, 0, -1]
+    assert [text.as_py() for text in verdicts.threshold] == [None, "2.0", None, None, "5.0", "5.0", "5.0", None]
+    assert verdicts.not_measured == {}  # where a rule is off nothing is missing
+    alone = Rule("r", ("x",), ">", None, by_language=(("zh", 2.0),))
+    assert evaluate([alone], table).first.tolist() == [-1, 0, *[-1] * 6]
+    assert alone.needs() == ("x", "lang")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from corpusmill.pipeline.language_codes import language_code
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.measure.gopher import Gopher
-from corpusmill.stages.measure.stop_words import STOP_WORDS, language_code
+from corpusmill.stages.measure.stop_words import STOP_WORDS
 
 
 @pytest.mark.parametrize(

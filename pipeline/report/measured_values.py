@@ -85,6 +85,11 @@ def _values(run: RunFolder) -> dict[tuple[str, ...], _Value]:
                 if isinstance(limit, int | float):
                     value = values.setdefault(columns, _Value(columns))
                     value.limits[rule["name"]] = {"rule": rule["name"], "op": op, "limit": limit}
+                for language, other in rule["by_language"]:
+                    if other is not None:
+                        value = values.setdefault(columns, _Value(columns))
+                        name = f"{rule['name']} ({language})"
+                        value.limits[name] = {"rule": name, "op": op, "limit": other}
     return values
 
 

@@ -74,8 +74,8 @@ def hash_to_line_feed(data: Bytes, at: int, stop: int) -> tuple[np.uint64, int, 
 def find_lines(
     data: Bytes, offsets: Offsets, classes: Classes
 ) -> tuple[Offsets, Int32s, Int32s, Int32s, Int32s, Int32s, Int32s, Hashes, Hashes, Bytes]:
-    """first [rows + 1] line of each row, and of each line: start, end, ink start and end (bytes from the batch's first),
-    characters, characters of the ink, hash, hash of the ink, the flags above."""
+    """first [rows + 1] line of each row, and of each line: start, end, start and end of its ink (bytes from the batch's
+    first byte), characters, characters of the ink, hash, hash of the ink, the flags above."""
     base = offsets[0]
     room = num_line_feeds(data, base, offsets[-1]) + len(offsets) - 1
     first = np.zeros(len(offsets), dtype=np.int64)
@@ -97,9 +97,8 @@ def find_lines(
             starts[line], ends[line] = at - base, end - base
             ink_starts[line], ink_ends[line] = ink_start - base, ink_end - base
             num_chars[line], ink_chars[line], hashes[line], ink_hashes[line] = chars, inked, value, ink_value
-            flags[line] = (
-                (BLANK if ink_start == ink_end else 0)
-                | (ENDS_SENTENCE if last_class(data, at, end, classes) & TERMINAL else 0)
+            flags[line] = (BLANK if ink_start == ink_end else 0) | (
+                ENDS_SENTENCE if last_class(data, at, end, classes) & TERMINAL else 0
             )
             line += 1
             if end == stop:

@@ -62,7 +62,7 @@ def count_repeated_pieces(
         mask = table_mask(end - begin)
         table[: mask + 1] = 0
         count = counts[row]
-        if cut == INK or cut == FULL:
+        if cut in (INK, FULL):
             for line in range(begin, end):
                 if not flags[line] & BLANK:
                     value = ink_hashes[line] if cut == INK else hashes[line]
@@ -124,9 +124,7 @@ def _pair_piece(line: int, end: int, num_chars: Int32s, hashes: Hashes) -> tuple
 
 
 @inlined
-def _count(
-    count: npt.NDArray[np.int64], table: Hashes, times: Int32s, mask: int, value: np.uint64, chars: int
-) -> None:
+def _count(count: npt.NDArray[np.int64], table: Hashes, times: Int32s, mask: int, value: np.uint64, chars: int) -> None:
     key = max(value, uint64(1))
     slot = find_slot(table, mask, key)
     count[0] += 1

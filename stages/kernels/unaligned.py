@@ -5,6 +5,7 @@ eight bytes are inside of the array. On every machine the byte at the lowest add
 """
 
 import sys
+from importlib import import_module
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +18,7 @@ Bytes = npt.NDArray[np.uint8]
 
 def _pointer(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
     """Address of eight bytes of a contiguous array of bytes, as a 64-bit number's."""
-    from llvmlite import ir
-
+    ir = import_module("llvmlite.ir")  # without stubs
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [at]), ir.IntType(64).as_pointer())
 

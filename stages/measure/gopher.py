@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column
+from corpusmill.pipeline.language_codes import language_code
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.layout import hash_words, layout
-from corpusmill.stages.measure.stop_words import STOP_WORDS, language_code
+from corpusmill.stages.measure.stop_words import STOP_WORDS
 from corpusmill.stages.measure.words import character_counts, repeated_pieces, word_counts
 
 TOP_SIZES = (2, 3, 4)

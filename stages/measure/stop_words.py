@@ -28,19 +28,3 @@ STOP_WORDS: dict[str, tuple[str, ...]] = {
     "vi": ("và", "của", "là", "có", "các", "được", "cho", "một"),
     "zh": ("的", "是", "在", "了", "和", "有", "不", "为", "為", "以", "之", "也"),
 }
-
-
-def language_code(lang: str | None) -> str | None:
-    """The key of STOP_WORDS for what a record calls its language: 'en-GB', 'EN', 'zh_Hant' or 'eng' give 'en', 'zh'."""
-    if lang is None:
-        return None
-    primary = lang.replace("_", "-").split("-")[0].lower()
-    return _THREE_LETTERS.get(primary, primary)
-
-
-_THREE_LETTERS = {
-    "eng": "en", "ara": "ar", "arb": "ar", "deu": "de", "ger": "de", "ell": "el", "gre": "el", "spa": "es",
-    "fra": "fr", "fre": "fr", "hin": "hi", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl",
-    "dut": "nl", "pol": "pl", "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "tha": "th", "tur": "tr",
-    "vie": "vi", "zho": "zh", "chi": "zh", "cmn": "zh",
-}  # fmt: skip

@@ -5,7 +5,7 @@ divide counts: `words_digits / words_chars` is a fraction in DuckDB.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -101,7 +101,7 @@ def repeated_pieces(batch: Batch, scratch: Scratch, cut: int) -> Counts:
     from corpusmill.stages.kernels.repeated_pieces import COUNTS, count_repeated_pieces
 
     arrays = lines_of(batch, scratch).arrays()
-    counted = scratch.once(("repeated_pieces", cut), lambda: count_repeated_pieces(*arrays, cut))
+    counted = scratch.once(("repeated_pieces", cut), lambda: cast("Any", count_repeated_pieces)(*arrays, cut))
     return dict(zip(COUNTS, counted.T, strict=True))
 
 
