@@ -55,9 +55,9 @@ def test_a_missing_file_is_named(copy: RunFolder) -> None:
 
 
 def test_a_foreign_tokenizer_is_found(copy: RunFolder) -> None:
-    card = json.loads(copy.read_bytes("tokenizer/tokenizer.json"))
-    copy.put_json("tokenizer/tokenizer.json", card | {"hash": "0" * 32})
-    assert found(copy) == [("tokenizer/tokenizer.json", "foreign_tokenizer", -1)]
+    card = json.loads(copy.read_bytes("tokenizer/card.json"))
+    copy.put_json("tokenizer/card.json", card | {"hash": "0" * 32})
+    assert found(copy) == [("tokenizer/card.json", "foreign_tokenizer", -1)]
 
 
 def test_a_model_with_other_scores_is_foreign(copy: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import sentencepiece
@@ -15,8 +16,15 @@ from corpusmill.stages.tokens.model_proto import SentencePieceModel
 from corpusmill.stages.tokens.sentencepiece_library import sentencepiece_card
 from corpusmill.stages.tokens.token_settings import TokenizerSettings, TokenSettings
 from corpusmill.stages.tokens.tokenizer_file import card_of, open_encoder
+from corpusmill.stages.tokens.tokenizer_sample import (
+    below,
+    group_totals,
+    sample_bits,
+    sample_quotas,
+    take_sample,
+)
 from corpusmill.stages.tokens.train_sentencepiece import STRETCH, stretches
-from corpusmill.stages.tokens.vocabulary import read_card, sample_bits, take_sample
+from corpusmill.stages.tokens.vocabulary import read_card
 
 
 @pytest.mark.parametrize(
@@ -35,13 +43,51 @@ def test_the_sample_is_taken_in_hash_order_until_it_is_full() -> None:
         {
             "hash": pa.array([30, 10, 20, 40], pa.uint64()),
             "row": pa.array([1, 2, 3, 4], pa.uint64()),
+            "group": pa.array(["x", "y", "x", "y"], pa.string()),
             "text": pa.array(["c" * 5, "a" * 5, "b" * 5, "d" * 5], pa.large_string()),
         }
     )
-    assert take_sample([table], 11).to_pylist() == ["aaaaa", "bbbbb", "ccccc"]
-    assert take_sample([table.slice(0, 2), table.slice(2)], 10).to_pylist() == ["aaaaa", "bbbbb"]
-    assert take_sample([table], 1).to_pylist() == ["aaaaa"]
-    assert take_sample([], 10).to_pylist() == []
+    one = table.set_column(2, "group", pa.array([""] * 4))
+    assert take_sample([one], {"": 11}).to_pylist() == ["aaaaa", "bbbbb", "ccccc"]
+    assert take_sample([one.slice(0, 2), one.slice(2)], {"": 10}).to_pylist() == ["aaaaa", "bbbbb"]
+    assert take_sample([one], {"": 1}).to_pylist() == ["aaaaa"]
+    assert take_sample([], {"": 10}).to_pylist() == []
+    assert take_sample([table], {"x": 1, "y": 10}).to_pylist() == ["aaaaa", "bbbbb", "ddddd"]
+    assert take_sample([table], {"x": 6, "y": 0}).to_pylist() == ["bbbbb", "ccccc"]
+
+
+TOTALS = {"web": {"en": 800, "zh": 200}, "books": {"en": 100, "unknown": 50}}
+
+
+@pytest.mark.parametrize(
+    ("weights", "quotas"),
+    [
+        ({}, {"": 120}),
+        ({"source_weights": {"web": 3, "books": 1}}, {"web": 90, "books": 30}),
+        ({"source_weights": {"books": 1}}, {"web": 0, "books": 120}),
+        ({"language_weights": {"en": 1, "zh": 1}}, {"en": 60, "zh": 60, "unknown": 0}),
+        ({"language_weights": {"en": 1, "unknown": 1}}, {"en": 70, "zh": 0, "unknown": 50}),  # it has no more
+        (
+            {"source_weights": {"web": 1, "books": 1}, "language_weights": {"en": 1, "zh": 2}},
+            {"web/en": 30, "web/zh": 60, "books/en": 30, "books/unknown": 0},
+        ),
+    ],
+)
+def test_weights_share_the_sample(weights: dict[str, object], quotas: dict[str, int]) -> None:
+    settings = TokenizerSettings(sample_bytes=120, **weights)  # type: ignore[arg-type]  # its fields
+    assert sample_quotas(group_totals(TOTALS, settings), settings) == quotas
+
+
+def test_weights_of_what_is_not_there_are_refused_with_what_is() -> None:
+    settings = TokenizerSettings(language_weights={"fr": 1})
+    with pytest.raises(RequestError, match="There is: en, unknown, zh"):
+        sample_quotas(group_totals(TOTALS, settings), settings)
+
+
+def test_each_group_has_leading_zero_bits_of_its_own() -> None:
+    hashes = np.array([1 << 63, 1 << 62, 1 << 61, 0, 1 << 63], np.uint64)
+    assert below(hashes, ["a", "a", "b", "b", "c"], {"a": 1, "b": 3}).tolist() == [False, True, False, True, False]
+    assert below(hashes, [""] * 5, {"": 0}).all()
 
 
 def test_stretches_are_the_text_cut_behind_lines_or_spaces() -> None:
@@ -124,6 +170,12 @@ def test_an_encoder_opens_only_with_its_own_card() -> None:
         {"sample_bytes": 0},
         {"num_threads": 0},
         {"character_coverage": 0.5},
+        {"pattern": "gpt2"},
+        {"end_of_document": 3},
+        {"source_weights": {"web": -1.0}},
+        {"sample_bytes": 1 << 31, "train": "byte-level-bpe"},
+        {"byte_fallback": False, "train": "byte-level-bpe"},
+        {"normalizer": "nmt_nfkc", "train": "byte-level-bpe"},
     ],
 )
 def test_bad_tokenizer_settings_are_refused_by_name(settings: dict[str, object]) -> None:

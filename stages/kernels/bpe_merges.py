@@ -1,4 +1,4 @@
-"""The merge loop of sentencepiece's BPE on one segment of text, with the same ids.
+"""The merge loops of BPE on one segment of text: sentencepiece's, by characters, and byte-level BPE's, by bytes.
 
 Characters are symbols; of all neighbours whose concatenation is a piece, the pair of highest score is merged, the
 leftmost of equals, until none is left (sentencepiece bpe_model.cc). Short segments look for the best pair by scanning,
@@ -30,8 +30,9 @@ class BpeTables(NamedTuple):
     pair_bits: npt.NDArray[np.uint8]  # 2**PAIR_BITS bits: a pair whose bit is not set is not in the set
     pair_keys: npt.NDArray[np.uint64]  # the same for all others: set of left << 32 | right, 0 is empty
     merge_keys: npt.NDArray[np.uint64]  # left symbol << 32 | right symbol, plus 1; 0 is empty
-    merge_values: npt.NDArray[np.int32]  # the piece that they make
-    scores: npt.NDArray[np.float32]  # [pieces]
+    merge_values: npt.NDArray[np.int32]  # the number of their merge
+    scores: npt.NDArray[np.float32]  # [merges]
+    results: npt.NDArray[np.int32]  # [merges] the piece that a merge makes
     byte_ids: npt.NDArray[np.int32]  # [256], or empty without byte fallback
     own_offsets: npt.NDArray[np.int64]  # [user-defined + 1]
     own_indices: npt.NDArray[np.int32]  # their character indices
@@ -47,7 +48,7 @@ def character_index(code: int, pages: npt.NDArray[np.int32], indices: npt.NDArra
 
 @kernel
 def merged(left: int, right: int, keys: npt.NDArray[np.uint64], values: npt.NDArray[np.int32]) -> int:
-    """The piece that two symbols make, -1 where there is none."""
+    """The number of the merge of two symbols, -1 where there is none."""
     if left < 0 or right < 0:
         return -1
     key = (uint64(left) << uint64(32) | uint64(right)) + uint64(1)
@@ -123,11 +124,11 @@ def merge_segment(
         at += length
         count += 1
     if count > SCANNED:
-        _merge_with_heap(symbol, piece, size, count, tables.merge_keys, tables.merge_values, tables.scores)
+        keys, values, scores, results = tables.merge_keys, tables.merge_values, tables.scores, tables.results
+        merge_with_heap(symbol, piece, size, count, keys, values, scores, results)
     elif count > 1:
-        _merge_by_scanning(
-            symbol, piece, size, work[4], work[5], count, tables.merge_keys, tables.merge_values, tables.scores
-        )
+        keys, values, scores, results = tables.merge_keys, tables.merge_values, tables.scores, tables.results
+        merge_by_scanning(symbol, piece, size, work[4], work[5], count, keys, values, scores, results)
     after_unknown = False
     for index in range(count):
         if size[index] == 0:
@@ -148,7 +149,40 @@ def merge_segment(
 
 
 @kernel
-def _merge_by_scanning(
+def merge_bytes(
+    data: npt.NDArray[np.uint8],
+    start: int,
+    stop: int,
+    byte_ids: npt.NDArray[np.int32],
+    keys: npt.NDArray[np.uint64],
+    values: npt.NDArray[np.int32],
+    scores: npt.NDArray[np.float32],
+    results: npt.NDArray[np.int32],
+    ids: npt.NDArray[np.int32],
+    num_ids: int,
+    work: npt.NDArray[np.int32],
+) -> int:
+    """The same for byte-level BPE: symbols are token ids, at first those of the bytes, `byte_ids` [256]."""
+    count = stop - start
+    if count > work.shape[1]:
+        work = np.empty((6, count), dtype=np.int32)
+    symbol, piece, size = work[0], work[1], work[2]
+    for index in range(count):
+        symbol[index] = piece[index] = byte_ids[data[start + index]]
+        size[index] = 1
+    if count > SCANNED:
+        merge_with_heap(symbol, piece, size, count, keys, values, scores, results)
+    elif count > 1:
+        merge_by_scanning(symbol, piece, size, work[3], work[4], count, keys, values, scores, results)
+    for index in range(count):
+        if size[index] != 0:
+            ids[num_ids] = piece[index]
+            num_ids += 1
+    return num_ids
+
+
+@kernel
+def merge_by_scanning(
     symbol: npt.NDArray[np.int32],
     piece: npt.NDArray[np.int32],
     size: npt.NDArray[np.int32],
@@ -158,8 +192,9 @@ def _merge_by_scanning(
     keys: npt.NDArray[np.uint64],
     values: npt.NDArray[np.int32],
     scores: npt.NDArray[np.float32],
+    results: npt.NDArray[np.int32],
 ) -> None:
-    """Merge in place; symbols that are taken up get size 0. `made` is what a symbol and the one after it make."""
+    """Merge in place; symbols that are taken up get size 0. `made` is the merge of a symbol and the one after it."""
     for index in range(count):
         following[index] = index + 1
         made[index] = -1
@@ -176,7 +211,7 @@ def _merge_by_scanning(
         if best < 0:
             return
         taken = following[best]
-        symbol[best] = piece[best] = made[best]
+        symbol[best] = piece[best] = results[made[best]]
         size[best] += size[taken]
         size[taken] = 0
         following[best] = following[taken]
@@ -188,7 +223,7 @@ def _merge_by_scanning(
 
 
 @kernel
-def _merge_with_heap(
+def merge_with_heap(
     symbol: npt.NDArray[np.int32],
     piece: npt.NDArray[np.int32],
     size: npt.NDArray[np.int32],
@@ -196,11 +231,12 @@ def _merge_with_heap(
     keys: npt.NDArray[np.uint64],
     values: npt.NDArray[np.int32],
     scores: npt.NDArray[np.float32],
+    results: npt.NDArray[np.int32],
 ) -> None:
     """The same in O(n log n). A candidate whose symbols have changed since is recognised by its size."""
     following = np.arange(1, count + 1).astype(np.int32)
     preceding = np.arange(-1, count - 1).astype(np.int32)
-    heap = np.empty((1024, 4), dtype=np.int32)  # left, right, size of both, piece
+    heap = np.empty((1024, 4), dtype=np.int32)  # left, right, size of both, merge
     filled = 0
     for index in range(count - 1):
         heap, filled = _offer(heap, filled, index, index + 1, symbol, size, keys, values, scores)
@@ -209,7 +245,7 @@ def _merge_with_heap(
         filled = _remove_first(heap, filled, scores)
         if size[left] == 0 or size[right] == 0 or size[left] + size[right] != both:
             continue
-        symbol[left] = piece[left] = made
+        symbol[left] = piece[left] = results[made]
         size[left] = both
         size[right] = 0
         following[left] = following[right]

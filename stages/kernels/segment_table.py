@@ -195,12 +195,12 @@ def _encode_long(
         slot = (slot + 1) & mask
     after = merge_segment(data, start, stop, tables, ids, count, work)
     if length > PACKED_BYTES or after - count > PACKED_IDS or tables.numbers[0] > 1 << 20:
-        _store(data[start:stop], ids[count:after], found, slot, table)
+        store(data[start:stop], ids[count:after], found, slot, table)
     return after, 0
 
 
 @kernel
-def _store(
+def store(
     key: npt.NDArray[np.uint8], ids: npt.NDArray[np.int32], found: np.uint64, slot: int, table: SegmentTable
 ) -> None:
     """Add a segment and its ids in the empty `slot`, emptying the table first if it is full."""
@@ -237,6 +237,7 @@ def warmup() -> None:
         merge_keys=np.zeros(16, dtype=np.uint64),
         merge_values=np.zeros(16, dtype=np.int32),
         scores=np.zeros(1, dtype=np.float32),
+        results=one,
         byte_ids=np.zeros(256, dtype=np.int32),
         own_offsets=np.zeros(1, dtype=np.int64),
         own_indices=one[:0],

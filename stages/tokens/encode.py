@@ -26,6 +26,7 @@ from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.split import held_out, rows_identity
 from corpusmill.stages.tokens.token_order import document_hashes
 from corpusmill.stages.tokens.token_settings import TokenSettings
+from corpusmill.stages.tokens.tokenizer_file import LIBRARIES
 from corpusmill.stages.tokens.vocabulary import open_tokenizer, tokenizer_identity
 
 ENCODE = "tokens/encode"
@@ -63,7 +64,7 @@ class EncodePhase:
             "code": code_hash(__name__),
             "seed": self.seed,
             "settings": [s.bucket_by, s.measures, s.run_tokens],
-            "versions": versions(("sentencepiece",)),
+            "versions": versions(LIBRARIES),
         }
 
     def units(self, run: RunFolder) -> list[Unit]:

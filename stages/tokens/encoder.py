@@ -20,11 +20,12 @@ SMALL_VOCABULARY = 65_500
 class TokenizerCard:
     """What a tokenizer is. `hash` covers the vocabulary, scores or merges, normaliser and special ids."""
 
-    kind: str  # sentencepiece-bpe, sentencepiece-unigram, …
+    kind: str  # sentencepiece-bpe, sentencepiece-unigram, byte-level-bpe (a tokenizer.json), tiktoken
     hash: str
     vocab_size: int
     end_of_document: int
     path: str = "tokenizer/tokenizer.model"
+    pattern: str = ""  # of a tiktoken file, which lacks it: the expression that splits text
 
     @property
     def dtype(self) -> "np.dtype[Any]":
@@ -36,7 +37,8 @@ class TokenizerCard:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> "TokenizerCard":
-        return cls(**{name: body[name] for name in ("kind", "hash", "vocab_size", "end_of_document", "path")})
+        names = ("kind", "hash", "vocab_size", "end_of_document", "path")
+        return cls(**{name: body[name] for name in names}, pattern=body.get("pattern", ""))
 
 
 class Encoder(Protocol):

@@ -100,6 +100,7 @@ def segment_tables(model: SentencePieceModel) -> BpeTables | str:
         merge_keys=merge_keys,
         merge_values=merge_values,
         scores=np.array([piece.score for piece in model.pieces], dtype=np.float32),
+        results=np.arange(len(model.pieces), dtype=np.int32),
         byte_ids=np.array(sorted(bytes_found, key=lambda i: byte_of(model.pieces[i].text)), np.int32)
         if model.byte_fallback
         else np.zeros(0, np.int32),
@@ -171,7 +172,7 @@ def unknown_pairs(symbol_of: npt.NDArray[np.int32], num_pieces: int) -> npt.NDAr
 def merge_table(
     model: SentencePieceModel, merging: dict[str, int]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
-    """(left symbol, right symbol) to the piece that is both together."""
+    """(left symbol, right symbol) to the piece that is both together, which is also the number of the merge."""
     keys, values = [], []
     for index, piece in enumerate(model.pieces):
         if piece.type == NORMAL or piece.type == USER_DEFINED:

@@ -81,7 +81,9 @@ class SmallestHashes(SplitPhase):
         for batch, hashes in self.rows(desk.run, part):
             smallest = np.unique(np.concatenate([smallest, hashes]))[:wanted]
             books.documents_in += batch.num_rows
-            books.bytes_in += int(integers(batch.column("num_bytes")).sum())
+            sizes = integers(batch.column("num_bytes"))
+            books.bytes_in += int(sizes.sum())
+            add_by_language(books.notes.setdefault("languages", {}), batch.column("lang").to_pylist(), sizes.tolist())
         books.documents_kept, books.bytes_kept = books.documents_in, books.bytes_in
         with desk.parquet("hashes", f"split/smallest/{part.name}.parquet", HASHES) as file:
             file.write(pa.table({"hash": smallest}, schema=HASHES))
@@ -258,6 +260,23 @@ def source_totals(run: RunFolder) -> dict[str, dict[str, int]]:
         total["documents"] += receipt.books.documents_kept
         total["bytes"] += receipt.books.bytes_kept
     return dict(sorted(totals.items()))
+
+
+def add_by_language(totals: dict[str, int], languages: list[Any], sizes: list[int]) -> None:
+    """Add each document's bytes to its language's; `unknown` is a document without one."""
+    for language, size in zip(languages, sizes, strict=True):
+        name = language or "unknown"
+        totals[name] = totals.get(name, 0) + size
+
+
+def language_totals(run: RunFolder) -> dict[str, dict[str, int]]:
+    """UTF-8 bytes of text that reached tokenizing, per source and language."""
+    totals: dict[str, dict[str, int]] = {}
+    for receipt in receipts_of(run, SMALLEST):
+        languages = totals.setdefault(receipt.source or "", {})
+        for language, num_bytes in receipt.books.notes.get("languages", {}).items():
+            languages[language] = languages.get(language, 0) + num_bytes
+    return totals
 
 
 def totals_books(totals: Mapping[str, Mapping[str, int]]) -> Books:

@@ -6,7 +6,8 @@ from corpusmill.stages.tokens.encode import EncodePhase
 from corpusmill.stages.tokens.place import LayoutPhase, ManifestPhase, PlacePhase
 from corpusmill.stages.tokens.split import CandidateHashes, CandidateMembers, HeldOutChoice, SmallestHashes
 from corpusmill.stages.tokens.token_settings import TokenizerSettings, TokenSettings
-from corpusmill.stages.tokens.vocabulary import SamplePhase, VocabularyPhase
+from corpusmill.stages.tokens.tokenizer_sample import SamplePhase
+from corpusmill.stages.tokens.vocabulary import VocabularyPhase
 
 
 def token_phases(tokenizer: TokenizerSettings, tokens: TokenSettings, seed: int) -> list[Phase]:

@@ -1,10 +1,12 @@
 """What a recipe may say of the tokenizer and of the token shards, checked when it is read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from corpusmill.pipeline.errors import RequestError
 
-TRAINERS = ("sentencepiece-bpe", "sentencepiece-unigram")
+TRAINERS = ("sentencepiece-bpe", "sentencepiece-unigram", "byte-level-bpe")
+NORMALIZERS = ("identity", "nfc", "nfkc")
+"""Of byte-level BPE; sentencepiece has rules of its own (identity, nmt_nfkc, nfkc, …)."""
 END_OF_DOCUMENT = "<|endoftext|>"
 
 
@@ -13,20 +15,24 @@ class TokenizerSettings:
     """`tokenizer:` of a recipe: train one on a sample of the run, or load one.
 
     The defaults lose nothing: identity normaliser, byte fallback, whitespace kept, no dummy prefix. `num_threads` is
-    a setting because sentencepiece learns other pieces with other thread counts.
+    a setting because sentencepiece learns other pieces with other thread counts. With weights the sample's bytes are
+    shared by them among sources, languages, or both; what has too little text gives all of it.
     """
 
     train: str | None = "sentencepiece-bpe"
-    load: str | None = None  # a sentencepiece model file; replaces `train`
+    load: str | None = None  # a sentencepiece model, a tokenizer.json or a tiktoken file; replaces `train`
     vocab_size: int = 32_000  # at most: a small sample can give fewer pieces
     sample_bytes: int = 64 << 20  # UTF-8 text to train on, chosen by hash of id
+    source_weights: dict[str, float] = field(default_factory=dict)  # of the sample's bytes; sources not named: none
+    language_weights: dict[str, float] = field(default_factory=dict)  # by `lang`; `unknown` is text without one
     num_threads: int = 1
+    pattern: str | None = None  # how byte-level BPE splits text: o200k, cl100k, gpt2, or an expression
     byte_fallback: bool = True
     split_digits: bool = True
     character_coverage: float = 0.9995
     normalizer: str = "identity"
     user_defined: tuple[str, ...] = ()  # strings that are always one token of their own
-    end_of_document: str | None = None  # the piece that ends a document; default: the loaded model's </s> piece
+    end_of_document: str | int | None = None  # the token that ends a document; default: its usual name in the file
 
     def __post_init__(self) -> None:
         if self.load is None and self.train not in TRAINERS:
@@ -37,8 +43,27 @@ class TokenizerSettings:
             raise RequestError(f"tokenizer.sample_bytes: {self.sample_bytes}; give a positive number of bytes.")
         if self.num_threads < 1:
             raise RequestError(f"tokenizer.num_threads: {self.num_threads}; at least 1.")
+        for name in ("source_weights", "language_weights"):
+            if any(weight < 0 for weight in getattr(self, name).values()):
+                raise RequestError(f"tokenizer.{name}: {getattr(self, name)}; weights are at least 0.")
+        if self.load is None:
+            self._check_training()
         if not 0.9 <= self.character_coverage <= 1.0:
             raise RequestError(f"tokenizer.character_coverage: {self.character_coverage}; between 0.9 and 1.")
+
+    def _check_training(self) -> None:
+        if isinstance(self.end_of_document, int):
+            raise RequestError("tokenizer.end_of_document: a number; a tokenizer that is trained needs its text.")
+        if self.train != "byte-level-bpe":
+            if self.pattern is not None:
+                raise RequestError("tokenizer.pattern: sentencepiece has none. Remove it, or train byte-level-bpe.")
+            return
+        if self.sample_bytes >= 1 << 31:
+            raise RequestError("tokenizer.sample_bytes: below 2 GiB; pair counts of the trainer would overflow.")
+        if not self.byte_fallback:
+            raise RequestError("tokenizer.byte_fallback: byte-level BPE always has every byte. Remove it.")
+        if self.normalizer not in NORMALIZERS:
+            raise RequestError(f"tokenizer.normalizer: {self.normalizer!r}; choose one of {', '.join(NORMALIZERS)}.")
 
 
 @dataclass(frozen=True, kw_only=True)

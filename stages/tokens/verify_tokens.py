@@ -15,7 +15,7 @@ from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import read_index
 from corpusmill.stages.tokens.token_shards import BLOCK_BYTES, MANIFEST, TokenShard, read_manifest
 from corpusmill.stages.tokens.tokenizer_file import card_of
-from corpusmill.stages.tokens.vocabulary import CARD, MODEL
+from corpusmill.stages.tokens.vocabulary import CARD
 
 
 def token_problems(run: RunFolder) -> Iterator[FileProblem]:
@@ -38,15 +38,15 @@ def token_problems(run: RunFolder) -> Iterator[FileProblem]:
 
 def tokenizer_problems(run: RunFolder, card: TokenizerCard) -> Iterator[FileProblem]:
     """Whether the tokenizer that lies in the run is the one that the manifest names."""
-    if not run.exists(MODEL):
-        yield FileProblem(MODEL, "missing", "the manifest names it. Build again.")
+    if not run.exists(card.path):
+        yield FileProblem(card.path, "missing", "the manifest names it. Build again.")
         return
     try:
-        found = card_of(run.read_bytes(MODEL), card.kind, card.end_of_document).hash
+        found = card_of(run.read_bytes(card.path), card.kind, card.end_of_document, card.pattern).hash
     except CorpusmillError as error:
-        yield FileProblem(MODEL, "damaged", str(error))
+        yield FileProblem(card.path, "damaged", str(error))
         return
-    for place, said in ((MODEL, found), (CARD, (run.read_json(CARD) or {}).get("hash"))):
+    for place, said in ((card.path, found), (CARD, (run.read_json(CARD) or {}).get("hash"))):
         if said != card.hash:
             message = (
                 f"tokenizer {said}; the token files were made with {card.hash}. Put that one back, or build again."

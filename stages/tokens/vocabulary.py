@@ -1,92 +1,31 @@
-"""The run's tokenizer: trained on a sample of its own training documents, or loaded.
+"""The run's tokenizer: trained on a sample of its own training documents (tokenizer_sample.py), or loaded.
 
-The sample is chosen by hash of id, never from held-out documents. Each part gives the documents whose hash is below a
-power of two, a bound that stays when a little input is added; one unit sorts them by hash, takes `sample_bytes`, and
-trains. Memory: about three times the sample, and what the trainer needs.
+Memory: about three times the sample, and what the trainer needs.
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
-from corpusmill.pipeline.columns import integers, lengths, one_chunk, take
-from corpusmill.pipeline.document import Column, schema_of
+from corpusmill.pipeline.columns import lengths
+from corpusmill.pipeline.document import Column
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.fingerprint import code_hash, file_hash, versions
-from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_part
 from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.stages.tokens.encoder import Encoder, TokenizerCard
-from corpusmill.stages.tokens.split import held_out, rows_identity, source_totals, whole_unit
-from corpusmill.stages.tokens.token_order import HASH_BITS, document_hashes
+from corpusmill.stages.tokens.split import language_totals, whole_unit
 from corpusmill.stages.tokens.token_settings import TokenizerSettings
-from corpusmill.stages.tokens.tokenizer_file import card_of, open_encoder
+from corpusmill.stages.tokens.tokenizer_file import BYTE_LEVEL, LIBRARIES, card_of, load_card, open_encoder
+from corpusmill.stages.tokens.tokenizer_sample import SAMPLE, group_totals, sample_quotas, take_sample
+from corpusmill.stages.tokens.train_byte_level import train_byte_level
 from corpusmill.stages.tokens.train_sentencepiece import train_sentencepiece
 
-SAMPLE, VOCABULARY = "tokens/sample", "tokens/vocabulary"
-MODEL, CARD = "tokenizer/tokenizer.model", "tokenizer/tokenizer.json"
-
-SAMPLE_SCHEMA = schema_of(hash=pa.uint64(), row=pa.uint64(), text=pa.large_string())
-
-
-@dataclass(frozen=True)
-class SamplePhase:
-    """Per part: the training documents that may be learned from."""
-
-    settings: TokenizerSettings
-    seed: int
-
-    name = SAMPLE
-
-    def fingerprint(self) -> Any:
-        return {"code": code_hash(__name__), "seed": self.seed}
-
-    def units(self, run: RunFolder) -> list[Unit]:
-        val = held_out(run)
-        total = sum(source["bytes"] for source in source_totals(run).values())
-        bits = sample_bits(total, self.settings.sample_bytes)
-        units = []
-        for part in final_parts(run):
-            rows = val.of_part(part)
-            identity = [bits, rows_identity(rows)]
-            units.append(
-                Unit(part.name, part.source, part_inputs(part), identity, (part, bits, rows), part.documents.num_bytes)
-            )
-        return units
-
-    def work(self, unit: Unit, desk: Desk) -> Books:
-        part: PartRef
-        part, bits, held = unit.spec
-        books = Books()
-        with desk.parquet("sample", f"tokenizer/sample/{part.name}.parquet", SAMPLE_SCHEMA) as file:
-            for batch in read_part(desk.run, part, text=True):
-                hashes = document_hashes(batch, self.seed, "vocabulary")
-                rows = integers(batch.column("row"), np.uint64)
-                chosen = np.flatnonzero(
-                    (hashes >> np.uint64(HASH_BITS - bits) == 0 if bits else True) & ~np.isin(rows, held)
-                )
-                file.write(sample_table(hashes[chosen], rows[chosen], take(batch.column("text"), chosen)))
-                num_bytes = int(lengths(batch.column("text")).sum())
-                books.documents_in += batch.num_rows
-                books.documents_kept += batch.num_rows
-                books.bytes_in += num_bytes
-                books.bytes_kept += num_bytes
-        return books
-
-
-def sample_table(hashes: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint64], texts: Any) -> pa.Table:
-    return pa.table(cast("Any", {"hash": hashes, "row": rows, "text": texts}), schema=SAMPLE_SCHEMA)
-
-
-def sample_bits(total_bytes: int, sample_bytes: int) -> int:
-    """How many leading zero bits a sampled hash has: as many as leave twice the sample's bytes on average."""
-    return max(0, (total_bytes // (2 * sample_bytes)).bit_length())
+VOCABULARY = "tokens/vocabulary"
+CARD = "tokenizer/card.json"
+"""The tokenizer's own file lies beside it under the name that the card gives."""
 
 
 @dataclass(frozen=True)
@@ -100,11 +39,12 @@ class VocabularyPhase:
 
     def fingerprint(self) -> Any:
         settings = {name: value for name, value in asdict(self.settings).items() if name != "load"}  # by content
-        return {"code": code_hash(__name__), "settings": settings, "versions": versions(("sentencepiece",))}
+        return {"code": code_hash(__name__), "settings": settings, "versions": versions(LIBRARIES)}
 
     def units(self, run: RunFolder) -> list[Unit]:
         if self.settings.load is None:
-            return [whole_unit(run, SAMPLE, "sample")]
+            quotas = sample_quotas(group_totals(language_totals(run), self.settings), self.settings)
+            return [whole_unit(run, SAMPLE, "sample", settings=quotas)]
         path = Path(self.settings.load)
         if not path.is_file():
             raise RequestError(f"tokenizer.load: {path}: no such file.")
@@ -113,17 +53,18 @@ class VocabularyPhase:
     def work(self, unit: Unit, desk: Desk) -> Books:
         books = Books()
         if self.settings.load is None:
-            texts = take_sample([desk.run.read_table(path) for _, path in unit.spec], self.settings.sample_bytes)
+            texts = take_sample([desk.run.read_table(path) for _, path in unit.spec], unit.settings)
             num_bytes = int(lengths(texts).sum())
             if num_bytes == 0:
                 raise RequestError(
                     "tokenizer: no training document has text. Check what the rules dropped: corpusmill show."
                 )
             data = train(texts, self.settings)
+            card = card_of(data, self.settings.train or "", self.settings.end_of_document)
             books = Books(len(texts), len(texts), bytes_in=num_bytes, bytes_kept=num_bytes)
         else:
             data = Path(unit.spec).read_bytes()
-        card = card_of(data, self.settings.train or "", self.settings.end_of_document)
+            card = load_card(data, unit.spec, self.settings.end_of_document, self.settings.pattern)
         if card.vocab_size < self.settings.vocab_size and self.settings.load is None:
             books.warnings.append(
                 f"the sample gave {card.vocab_size} pieces of the {self.settings.vocab_size} wanted. "
@@ -134,23 +75,14 @@ class VocabularyPhase:
         return books
 
 
-def take_sample(tables: list[pa.Table], sample_bytes: int) -> Any:
-    """The texts (large_string) in hash order until `sample_bytes` are reached; at least one where there is one."""
-    table = pa.concat_tables(tables) if tables else SAMPLE_SCHEMA.empty_table()
-    hashes, rows = (integers(one_chunk(table, name), np.uint64) for name in ("hash", "row"))
-    order = np.lexsort((rows, hashes))
-    texts = one_chunk(table, "text")
-    before = np.r_[0, np.cumsum(lengths(texts)[order])[:-1]] if len(order) else order
-    return take(texts, order[before < sample_bytes])
-
-
 def train(texts: Column, settings: TokenizerSettings) -> bytes:
     """A tokenizer file of the kind that the settings name, learned from `texts` (large_string)."""
-    return train_sentencepiece(texts, settings)
+    byte_level = settings.train == BYTE_LEVEL
+    return train_byte_level(texts, settings) if byte_level else train_sentencepiece(texts, settings)
 
 
 def write_tokenizer(desk: Desk, data: bytes, card: TokenizerCard) -> None:
-    with desk.create("tokenizer", MODEL, fixed=True) as file:
+    with desk.create("tokenizer", card.path, fixed=True) as file:
         file.write(data)
     with desk.create("card", CARD, fixed=True) as file:
         file.write(json.dumps(card.as_json(), indent=1, sort_keys=True).encode() + b"\n")
@@ -172,4 +104,5 @@ def tokenizer_identity(run: RunFolder) -> tuple[tuple[str, str], ...]:
 
 def open_tokenizer(run: RunFolder) -> Encoder:
     """The run's encoder."""
-    return open_encoder(run.read_bytes(MODEL), read_card(run))
+    card = read_card(run)
+    return open_encoder(run.read_bytes(card.path), card)
