@@ -29,6 +29,7 @@ FIXED = [
     "clean",
     "warmup",
     "train-tokenizer",
+    "train-classifier",
     "plan",
     "sweep",
     "fit",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import Column
-from corpusmill.stages.measure.prepared_text import PREPARATIONS, one_line, words
+from corpusmill.stages.measure.prepared_text import PREPARATIONS, joined_lines, one_line, words
 
 WORDS = [
     ("", ""),
@@ -52,3 +52,9 @@ def test_a_line_has_no_line_feed_and_preparing_again_changes_nothing_in_words(te
         assert line is not None
         assert "\n" not in line
         assert line == line.strip(" ")
+
+
+@given(st.text(alphabet="ab \t\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\u3000中", max_size=12))
+def test_joined_lines_are_pythons(text: str) -> None:
+    column = joined_lines(pa.array([text, None], type=pa.large_string()))
+    assert column.to_pylist() == [" ".join(text.strip().splitlines()), None]

@@ -14,7 +14,8 @@ from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
 from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, Toxicity, ToxicityWorker
 from corpusmill.stages.models import train_toxicity
 from corpusmill.stages.models.model_file import MODELS
-from corpusmill.stages.models.train_classifier import roc_auc, score_texts
+from corpusmill.stages.models.operating_points import roc_auc
+from corpusmill.stages.models.train_classifier import score_texts
 
 DATA = Path(os.environ.get("CORPUSMILL_DATA", ""))
 needs_data = pytest.mark.skipif("CORPUSMILL_DATA" not in os.environ, reason="CORPUSMILL_DATA is unset")

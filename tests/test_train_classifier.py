@@ -1,26 +1,22 @@
 """train_classifier: what it trains separates, twice the same bytes, and the card says what was measured."""
 
-import gzip
 import hashlib
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
-import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
 from corpusmill.stages.measure.classifier import Classifier
+from corpusmill.stages.models.labelled_examples import Example
 from corpusmill.stages.models.train_classifier import (
-    Example,
+    DCLM,
     TrainSettings,
-    evaluate_slice,
-    read_examples,
-    roc_auc,
+    leave_one_source_out,
     train_classifier,
 )
 
@@ -72,13 +68,13 @@ def test_the_other_label_gives_the_rest(trained: Path) -> None:
     batch = pa.record_batch({"text": pa.array([GOOD, BAD], type=pa.large_string())})
     good = Classifier(model=trained).open().measure(batch, Scratch())["classifier"].to_numpy()
     bad = Classifier(model=trained, positive="bad").open().measure(batch, Scratch())["classifier"].to_numpy()
-    assert good + bad == pytest.approx([1, 1], abs=1e-4)
+    assert good + bad == pytest.approx([1, 1], abs=2e-3)  # both are up to 1e-5 too large before calibration
 
 
 def test_wrong_settings_are_refused_with_what_is_there(trained: Path) -> None:
     with pytest.raises(RequestError, match=r"expected a label of the model: (good, bad|bad, good)"):
         Classifier(model=trained, positive="great").open()
-    with pytest.raises(RequestError, match="expected one of one_line, words"):
+    with pytest.raises(RequestError, match="expected one of one_line, joined_lines"):
         Classifier(model=trained, text="sentences").open()
 
 
@@ -103,51 +99,70 @@ def test_too_small_a_cutoff_is_refused() -> None:
         TrainSettings(positive="good", negative="bad", cutoff=256)
 
 
-def test_examples_from_files(tmp_path: Path) -> None:
-    rows = [{"text": "a", "source": "s", "license": "MIT", "lang": "en", "group": "g"}, {"text": "b"}]
-    content = "".join(json.dumps(row) + "\n" for row in rows).encode() + b"\n"
-    (tmp_path / "plain.jsonl").write_bytes(content)
-    (tmp_path / "more.jsonl.gz").write_bytes(gzip.compress(content))
-    (tmp_path / "most.jsonl.zst").write_bytes(zstandard.ZstdCompressor().compress(content))
-    for name in ("plain.jsonl", "more.jsonl.gz", "most.jsonl.zst"):
-        first, second = read_examples([tmp_path / name], positive=True)
-        assert first == Example("a", True, "s", "MIT", "en", "g")
-        assert second == Example("b", True, name, "")
-    (tmp_path / "bad.jsonl").write_bytes(b'{"text": "a"}\n{"text": null}\n')
-    with pytest.raises(RequestError, match=r"bad\.jsonl:2: field 'text' is no string"):
-        list(read_examples([tmp_path / "bad.jsonl"], positive=False))
-
-
 def test_one_label_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="one label only"):
         train_classifier([e for e in EXAMPLES if e.positive], tmp_path / "mine.ftz", SETTINGS)
 
 
-def test_a_group_is_held_out_whole() -> None:
-    sides = {Example(str(n), True, "s", "l", group="family").held_out(10) for n in range(50)}
-    assert len(sides) == 1
-    alone = [Example(str(n), True, "s", "l").held_out(10) for n in range(2000)]
-    assert 150 <= sum(alone) <= 250
+def test_the_threshold_keeps_the_share_that_was_asked_for(tmp_path: Path) -> None:
+    pool = [text.format(number, 1) for number in range(200) for text in (GOOD, BAD, BAD, BAD)]
+    card = train_classifier(EXAMPLES, tmp_path / "mine.ftz", replace(SETTINGS, kept_share=0.2), pool)
+    stage = Classifier(model=tmp_path / "mine.ftz", min_score="card")
+    batch = pa.record_batch({"text": pa.array(pool, type=pa.large_string())})
+    scores = stage.open().measure(batch, Scratch())["classifier"].to_numpy()
+    assert stage.rules() == (
+        Rule("classifier.low_score", value=("classifier",), op="<", limit=card["threshold"]["value"]),
+    )
+    assert float((scores >= card["threshold"]["value"]).mean()) == pytest.approx(0.2, abs=0.005)
+    assert card["threshold"]["num_pool"] == len(pool)
 
 
-def test_roc_auc_of_hand_counted_pairs() -> None:
-    positive = np.array([True, True, False, False])
-    assert roc_auc(positive, np.array([0.9, 0.4, 0.5, 0.1])) == 0.75  # three of four pairs in order
-    assert roc_auc(positive, np.array([0.5, 0.5, 0.5, 0.5])) == 0.5
+def test_the_threshold_reaches_the_precision_that_was_asked_for(tmp_path: Path) -> None:
+    noisy = [replace(e, positive=e.positive ^ (number % 10 == 0)) for number, e in enumerate(EXAMPLES)]
+    card = train_classifier(noisy, tmp_path / "mine.ftz", replace(SETTINGS, precision=0.85, calibrated=False))
+    assert card["threshold"]["precision"] >= 0.85
+    assert 0 < card["threshold"]["recall"] <= 1
+    assert "calibration" not in card
+    with pytest.raises(RequestError, match="follows from one of them"):
+        replace(SETTINGS, precision=0.9, kept_share=0.1)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
-def test_roc_auc_equals_counting_all_pairs(rows: list[tuple[bool, int]]) -> None:
-    positive, scores = np.array([p for p, _ in rows]), np.array([s / 5 for _, s in rows])
-    if positive.all() or not positive.any():
-        assert evaluate_slice(positive, scores)["auc"] is None
-        return
-    pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
-    assert roc_auc(positive, scores) == pytest.approx(np.mean(pairs))
+def test_a_model_without_a_threshold_says_how_to_get_one(trained: Path) -> None:
+    with pytest.raises(RequestError, match="train with --keep-share or --precision"):
+        Classifier(model=trained, min_score="card").rules()
 
 
-def test_precision_and_recall_at_a_threshold_counted_by_hand() -> None:
-    positive = np.array([True, True, True, False, False])
-    made = evaluate_slice(positive, np.array([0.9, 0.6, 0.2, 0.6, 0.0]))
-    at = made["thresholds"].index(0.5)
-    assert (made["recall"][at], made["precision"][at], made["false_positive_rate"][at]) == (0.6667, 0.6667, 0.5)
+def test_calibrated_scores_are_the_cards_function_of_fasttexts(trained: Path, tmp_path: Path) -> None:
+    card = json.loads(trained.with_suffix(".json").read_text(encoding="utf-8"))
+    bare = tmp_path / "bare.ftz"
+    bare.write_bytes(trained.read_bytes())
+    texts = pa.record_batch({"text": pa.array([e.text for e in EXAMPLES], type=pa.large_string())})
+    raw = Classifier(model=bare, positive="good", text="words").open().measure(texts, Scratch())["classifier"]
+    calibrated = Classifier(model=trained).open().measure(texts, Scratch())["classifier"]
+    slope, offset = card["calibration"]["slope"], card["calibration"]["offset"]
+    for p, score in zip(raw.to_pylist(), calibrated.to_pylist(), strict=True):
+        assert p is not None
+        clipped = min(max(p, 1e-6), 1 - 1e-6)
+        z = slope * math.log(clipped / (1 - clipped)) + offset
+        assert score == pytest.approx(1 / (1 + math.exp(-z)), abs=1e-5)
+
+
+def test_sources_left_out_are_scored_by_models_that_saw_neither() -> None:
+    """The text of source `odd` is labelled against the rest, so a model that saw it not is always wrong there."""
+    odd = [Example(e.text + " ,", not e.positive, "odd", "CC0-1.0") for e in EXAMPLES[:60]]
+    table = leave_one_source_out([*EXAMPLES, *odd], SETTINGS)
+    assert [row["positive"] for row in table if row["auc"] < 0.1] == ["odd"]
+    assert {row["positive"] for row in table if row["auc"] > 0.9} == {"source-0", "source-1"}
+    apart = [replace(e, source="good" if e.positive else e.source) for e in EXAMPLES]
+    assert leave_one_source_out(apart, SETTINGS) == []  # without the one positive source nothing can be trained
+    apart = [replace(e, source=f"good-{e.source}" if e.positive else e.source) for e in EXAMPLES]
+    assert len(leave_one_source_out(apart, SETTINGS)) == 4
+
+
+def test_settings_of_the_paper(tmp_path: Path) -> None:
+    """DCLM's: fastText's own command with word bigrams gives the same scores, one thread each."""
+    small = replace(DCLM, dim=4, bucket=1000)
+    assert (DCLM.wordNgrams, DCLM.minn, DCLM.maxn, DCLM.lr, DCLM.epoch, DCLM.dim) == (2, 0, 0, 0.1, 5, 100)
+    card = train_classifier(EXAMPLES, tmp_path / "dclm.bin", small)
+    assert card["text"] == "joined_lines"
+    assert card["held_out"][0]["auc"] > 0.95

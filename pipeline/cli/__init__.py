@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from corpusmill.pipeline.cli.classifiers import train_classifier
 from corpusmill.pipeline.cli.documents import explain, export, show
 from corpusmill.pipeline.cli.plans import plan
 from corpusmill.pipeline.cli.ratios import choose, fit, sweep
@@ -29,7 +30,7 @@ def cli() -> None:
 
 for command in (
     *(quickstart, init, check, build, status, verify, explain, show, report, export, stages),
-    *(train_tokenizer, plan, sweep, fit, choose, train, clean, warmup),
+    *(train_tokenizer, train_classifier, plan, sweep, fit, choose, train, clean, warmup),
 ):
     cli.add_command(command)
 

@@ -1,14 +1,17 @@
 """Scores a text with a fastText classifier of two labels: the probability of the positive one.
 
-The card beside the model says how its text is prepared (`text`) and which label counts (`positive`); a model
-without a card gets one line per text, and its positive label from the settings. Scores are those of fastText
-to 1e-5, computed over the Arrow buffer by our own kernels.
+The card beside the model says how its text is prepared (`text`), which label counts (`positive`), how its scores are
+calibrated and, where one was asked for, its threshold; a model without a card gets one line per text, and its positive
+label from the settings. Scores before calibration are those of fastText to 1e-5, computed over the Arrow buffer by our
+own kernels.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column
@@ -16,6 +19,7 @@ from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.prediction import Predictor
 from corpusmill.stages.measure.prepared_text import PREPARATIONS
+from corpusmill.stages.models.calibration import calibrate
 from corpusmill.stages.models.model_file import read_card
 
 
@@ -30,7 +34,7 @@ class Classifier(StageSettings):
     model: Path
     positive: str | None = None  # None: as the card says
     text: str | None = None  # a preparation; None: as the card says, one_line without a card
-    min_score: float | None = threshold(None)
+    min_score: float | Literal["card"] | None = threshold(None)  # card: the threshold that train-classifier chose
     max_score: float | None = threshold(None)
 
     def adds(self) -> dict[str, pa.DataType]:
@@ -39,7 +43,8 @@ class Classifier(StageSettings):
     def rules(self) -> tuple[Rule, ...]:
         made = []
         if self.min_score is not None:
-            made.append(Rule("classifier.low_score", value=("classifier",), op="<", limit=self.min_score))
+            limit = card_threshold(self.model) if self.min_score == "card" else self.min_score
+            made.append(Rule("classifier.low_score", value=("classifier",), op="<", limit=limit))
         if self.max_score is not None:
             made.append(Rule("classifier.high_score", value=("classifier",), op=">", limit=self.max_score))
         return tuple(made)
@@ -50,6 +55,18 @@ class Classifier(StageSettings):
 
     def open(self) -> "ClassifierWorker":
         return ClassifierWorker(self.model, "classifier", positive=self.positive, text=self.text)
+
+
+def card_threshold(model: Path) -> float:
+    """The threshold in the card of a model; RequestError where there is none."""
+    card = model.with_suffix(".json")
+    found = read_card(card).get("threshold") if card.exists() else None
+    if found is None:
+        raise RequestError(
+            f"{model}: no card with a threshold lies beside it. Give min_score a number, or train with --keep-share or "
+            "--precision."
+        )
+    return float(found["value"])
 
 
 class ClassifierWorker:
@@ -69,11 +86,19 @@ class ClassifierWorker:
         if positive not in labels:
             raise RequestError(f"{path}: positive is '{positive}', expected a label of the model: {', '.join(labels)}.")
         self.positive = labels.index(positive)
+        self.calibration: Mapping[str, Any] | None = (
+            card.get("calibration") if preparation == card.get("text") else None
+        )
+        if self.calibration is not None and positive != card.get("positive"):  # logit(1 - p) = -logit(p)
+            self.calibration = {**self.calibration, "offset": -self.calibration["offset"]}
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         return {self.name: self.scores(batch.column("text"))}
 
     def scores(self, text: Column) -> Column:
-        """float32 in [0, 1], up to fastText's 1e-5; null for null and for text without a word."""
+        """float32 in [0, 1], where not calibrated up to fastText's 1e-5; null for null and for text without a word."""
         scores_NL, num_tokens = self.predictor.scores(self.prepare(text))
-        return pa.array(scores_NL[:, self.positive], mask=num_tokens == 0)
+        scores = scores_NL[:, self.positive]
+        if self.calibration is not None:
+            scores = calibrate(scores.astype(np.float64), self.calibration).astype(np.float32)
+        return pa.array(scores, mask=num_tokens == 0)

@@ -4,6 +4,7 @@ fastText splits at blanks and nothing else, so what it is to see as words must s
 model's preparation:
 
     one_line   line feeds become spaces (language identification; models trained elsewhere)
+    joined_lines   lines, wherever Python's `splitlines` cuts, joined by a space: what DCLM gives to its classifiers
     words      NFKC, lower case, without addresses and @names; a blank between any two words, where each character
                of a script without spaces and each symbol is a word (`stages/kernels/spacing.py`)
     layout     the same with numbers as 0 and a word for the length and the end of each line
@@ -19,11 +20,17 @@ import pyarrow.compute as pc
 from corpusmill.pipeline.document import Column
 
 ADDRESSES = r"https?://\S+|@\w+"
+LINE_ENDS = r"\r\n|[\n\r\x0b\x0c\x1c-\x1e\x{85}\x{2028}\x{2029}]"
 
 
 def one_line(text: Column) -> Column:
     """The texts with line feeds as spaces and blank ends cut; null stays null, blank becomes ''."""
     return pc.utf8_trim_whitespace(pc.replace_substring(text, "\n", " "))
+
+
+def joined_lines(text: Column) -> Column:
+    """`" ".join(text.strip().splitlines())`; null stays null."""
+    return pc.replace_substring_regex(pc.utf8_trim_whitespace(text), LINE_ENDS, " ")
 
 
 def words(text: Column) -> Column:
@@ -47,6 +54,7 @@ def _plain(text: Column) -> Column:
 
 PREPARATIONS: Final[dict[str, Callable[[Column], Column]]] = {
     "one_line": one_line,
+    "joined_lines": joined_lines,
     "words": words,
     "layout": layout,
 }

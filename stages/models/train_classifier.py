@@ -1,24 +1,23 @@
 """Trains a fastText classifier of two labels and writes the model with its card.
 
-The held-out tenth is chosen by hash of the group (a template family, a site), or of the text where there is none, so
-equal texts and whole families lie on one side. The card holds sources, licences, settings, ROC-AUC per source and
-language, what each threshold buys (precision, recall, share kept), and the SHA-256 by which the model is
-loaded. Same examples, same settings: same bytes (see train_process). Joulin et al. 2016, Bag of Tricks; quantised as
-in Joulin et al. 2016, FastText.zip.
+A tenth of the examples is held out (see `labelled_examples`), or whole sources where the caller says so. The card holds
+sources, licences, settings, ROC-AUC per source and language, what each threshold buys (precision, recall, share kept),
+the calibration that the `classifier` stage applies, the threshold that was asked for, and the SHA-256 by which the
+model is loaded. Same examples, same settings: same bytes (see train_process). Joulin et al. 2016, Bag of Tricks;
+quantised as in Joulin et al. 2016, FastText.zip.
 """
 
-import gzip
 import hashlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,28 +26,18 @@ import pyarrow as pa
 from corpusmill.pipeline.errors import CorpusmillError, RequestError
 from corpusmill.stages.measure.classifier import ClassifierWorker
 from corpusmill.stages.measure.prepared_text import PREPARATIONS
+from corpusmill.stages.models.calibration import calibrate, calibration_of
+from corpusmill.stages.models.labelled_examples import Example, count_sources, hash_text
+from corpusmill.stages.models.operating_points import (
+    describe_threshold,
+    evaluate,
+    roc_auc,
+    threshold_by_kept_share,
+    threshold_by_precision,
+)
 from corpusmill.stages.models.train_process import ENVIRONMENT
 
-THRESHOLDS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95)
 MIN_CUTOFF = 257  # product quantisation learns 256 centroids from the rows; one row is the end of the sentence
-
-
-@dataclass(frozen=True)
-class Example:
-    """One labelled text. `group` keeps together what must not be split; empty is the text itself. `times` is how
-    often an epoch sees it, for sources that are small."""
-
-    text: str
-    positive: bool
-    source: str
-    license: str
-    lang: str = ""
-    group: str = ""
-    times: int = 1
-
-    def held_out(self, one_in: int) -> bool:
-        digest = hashlib.blake2b((self.group or self.text).encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % one_in == 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +58,9 @@ class TrainSettings:
     seed: int = 1
     cutoff: int | None = 50_000
     held_out_one_in: int = 10
+    calibrated: bool = True
+    kept_share: float | None = None  # choose the threshold that keeps this share of the pool
+    precision: float | None = None  # or the lowest threshold of this precision
     about: dict[str, Any] = field(default_factory=dict)  # further facts for the card, such as name and licence
 
     def __post_init__(self) -> None:
@@ -76,15 +68,36 @@ class TrainSettings:
             raise RequestError(
                 f"cutoff is {self.cutoff}, expected at least {MIN_CUTOFF}: quantising needs that many rows."
             )
+        if self.kept_share is not None and self.precision is not None:
+            raise RequestError("kept share and precision are both given: a threshold follows from one of them.")
+        if self.text not in PREPARATIONS:
+            raise RequestError(f"text is '{self.text}', expected one of {', '.join(PREPARATIONS)}.")
+        if self.held_out_one_in < 2:
+            raise RequestError(f"held out is one in {self.held_out_one_in}, expected 2 or more.")
 
 
 DCLM = TrainSettings(
-    positive="hq", negative="cc", text="one_line", dim=100, lr=0.1, bucket=2_000_000, cutoff=None
-)  # Li et al. 2024, DataComp-LM, section 4.4: word bigrams, fastText's defaults otherwise; lines joined by spaces
+    positive="hq",
+    negative="cc",
+    text="joined_lines",
+    dim=100,
+    lr=0.1,
+    bucket=2_000_000,
+    cutoff=None,
+    calibrated=False,
+)
+"""Li et al. 2024, DataComp-LM, 4.4: word bigrams, fastText's defaults otherwise (dim 100, lr 0.1, 5 epochs), labels
+`hq` and `cc`, lines joined by spaces and nothing else changed. The paper keeps the best 10 % of the pool."""
 
 
-def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSettings) -> dict[str, Any]:
-    """Writes the model `out` (.ftz) and its card beside it; returns the card. Takes a minute per 20 MB of text."""
+def train_classifier(
+    examples: Iterable[Example], out: Path, settings: TrainSettings, pool: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Writes the model `out` (.ftz, or .bin without `cutoff`) and its card beside it; returns the card.
+
+    `pool` are the texts that a kept share is a share of; without it the held-out negatives, which is right where they
+    are a sample of what will be filtered. Takes a minute per 20 MB of text; all examples are held in memory.
+    """
     everything = list(examples)
     held_out = [e for e in everything if e.held_out(settings.held_out_one_in)]
     training = [e for e in everything if not e.held_out(settings.held_out_one_in)]
@@ -97,8 +110,10 @@ def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSett
         model = Path(folder) / out.name
         train_model(training, model, settings)
         scores = score_texts(model, [e.text for e in held_out], settings)
+        pool_scores = None if pool is None else score_texts(model, pool, settings)
         content = model.read_bytes()
-    card = {
+    positive = np.array([e.positive for e in held_out])
+    card: dict[str, Any] = {
         "name": out.name,
         **settings.about,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -109,35 +124,59 @@ def train_classifier(examples: Iterable[Example], out: Path, settings: TrainSett
         "sources": count_sources(everything),
         "num_training": len(training),
         "num_held_out": len(held_out),
-        "held_out": evaluate(held_out, scores),
     }
+    if settings.calibrated:
+        halves = np.array([hash_text(f"half {e.group or e.text}") % 2 == 0 for e in held_out])
+        card["calibration"] = calibration_of(positive, scores, halves)
+        scores = calibrate(scores, card["calibration"])
+        pool_scores = None if pool_scores is None else calibrate(pool_scores, card["calibration"])
+    if settings.kept_share is not None:
+        pooled = scores[~positive] if pool_scores is None else pool_scores
+        value = float(np.float32(threshold_by_kept_share(pooled, settings.kept_share)))  # as the stage stores it
+        card["threshold"] = {"by": f"kept share {settings.kept_share}", "num_pool": len(pooled)}
+        card["threshold"] |= describe_threshold(value, positive, scores)
+    elif settings.precision is not None:
+        value = float(np.float32(threshold_by_precision(positive, scores, settings.precision)))
+        card["threshold"] = {"by": f"precision {settings.precision}", **describe_threshold(value, positive, scores)}
+    card["held_out"] = evaluate(held_out, scores)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(content)
     write_card(out, card)
     return card
 
 
-def read_examples(paths: Iterable[Path], *, positive: bool) -> Iterator[Example]:
-    """Rows of JSONL files (plain, .gz or .zst) with `text`, and where they have them `source` (else the file's name),
-    `license`, `lang` and `group`. RequestError names the file and line of a row without text."""
-    for path in paths:
-        with path.open("rb") as raw, _decompressed(raw, path.suffix) as lines:
-            for number, line in enumerate(lines.read().split(b"\n"), start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-                    raise RequestError(f"{path}:{number}: field 'text' is no string. Give rows with a text each.")
-                license_, lang, group = (str(row.get(name) or "") for name in ("license", "lang", "group"))
-                yield Example(row["text"], positive, str(row.get("source") or path.name), license_, lang, group)
+def leave_one_source_out(examples: Sequence[Example], settings: TrainSettings) -> list[dict[str, Any]]:
+    """ROC-AUC of a positive and a negative source under a model that saw neither, for all pairs; the worst last.
+
+    That is what to expect on sources of which nothing was seen: held-out texts of sources that were seen look better.
+    A source with both labels is left out alone and counts for both sides. Trains a model per pair.
+    """
+    positive = sorted({e.source for e in examples if e.positive})
+    negative = sorted({e.source for e in examples if not e.positive})
+    both = set(positive) & set(negative)
+    pairs = [(name, name) for name in sorted(both)]
+    pairs += [pair for pair in product(positive, negative) if not both & set(pair)]
+    table = []
+    for left_out in pairs:
+        seen = [e for e in examples if e.source not in left_out]
+        unseen = [e for e in examples if e.source in left_out]
+        labels = np.array([e.positive for e in unseen])
+        if len({e.positive for e in seen}) < 2:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            model = Path(folder) / "model.bin"
+            train_model(seen, model, replace(settings, cutoff=None))
+            scores = score_texts(model, [e.text for e in unseen], settings)
+        auc = round(roc_auc(labels, scores), 4)
+        table.append({"positive": left_out[0], "negative": left_out[1], "num_texts": len(unseen), "auc": auc})
+    return sorted(table, key=lambda row: -row["auc"])
 
 
-def _decompressed(raw: BinaryIO, suffix: str) -> BinaryIO:
-    if suffix == ".zst":
-        import zstandard
-
-        return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw))
-    return cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if suffix == ".gz" else raw
+def score_texts(model: Path, texts: Sequence[str], settings: TrainSettings) -> npt.NDArray[np.float64]:
+    """[num_texts] probabilities of the positive label, as the stage gives them; 0 where nothing is left to classify."""
+    worker = ClassifierWorker(model, "score", positive=settings.positive, text=settings.text)
+    scores = worker.scores(pa.array(texts, type=pa.large_string())).fill_null(0.0)
+    return np.asarray(scores.to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def write_card(model: Path, card: dict[str, Any]) -> None:
@@ -150,61 +189,6 @@ def write_card(model: Path, card: dict[str, Any]) -> None:
             written = f"[\n{entries}\n  ]"
         lines.append(f"  {json.dumps(key)}: {written}")
     model.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-
-
-def score_texts(model: Path, texts: Sequence[str], settings: TrainSettings) -> npt.NDArray[np.float64]:
-    """[num_texts] probabilities of the positive label; 0 where nothing is left to classify."""
-    worker = ClassifierWorker(model, "score", positive=settings.positive, text=settings.text)
-    scores = worker.scores(pa.array(texts, type=pa.large_string())).fill_null(0.0)
-    return np.asarray(scores.to_numpy(zero_copy_only=False), dtype=np.float64)
-
-
-def evaluate(examples: Sequence[Example], scores: npt.NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Over all, per source, and per language of sources that have several: ROC-AUC, and what each threshold buys."""
-    slices: dict[tuple[str, str], list[int]] = {}
-    labelled = {e.source for e in examples if e.positive}
-    for i, example in enumerate(examples):
-        slices.setdefault((example.source, example.lang if example.source in labelled else ""), []).append(i)
-    made = []
-    for (source, lang), rows in [(("all", ""), list(range(len(examples)))), *sorted(slices.items())]:
-        positive = np.array([examples[i].positive for i in rows], dtype=bool)
-        made.append({"source": source, "lang": lang, **evaluate_slice(positive, scores[rows])})
-    return made
-
-
-def evaluate_slice(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> dict[str, Any]:
-    """ROC-AUC (null with one label) and, per threshold, the share of positives and negatives above, and precision."""
-    above = {t: scores > t for t in THRESHOLDS}
-    return {
-        "num_positive": int(positive.sum()),
-        "num_negative": int((~positive).sum()),
-        "auc": None if positive.all() or not positive.any() else round(roc_auc(positive, scores), 4),
-        "thresholds": list(above),
-        "recall": [_share(hit[positive]) for hit in above.values()],
-        "false_positive_rate": [_share(hit[~positive]) for hit in above.values()],
-        "precision": [_share(positive[hit]) for hit in above.values()],
-    }
-
-
-def roc_auc(positive: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
-    """The probability that a positive scores above a negative, ties counted half (Mann-Whitney)."""
-    from scipy.stats import rankdata
-
-    num_positive = int(positive.sum())
-    above = float(rankdata(scores)[positive].sum()) - num_positive * (num_positive + 1) / 2
-    return above / (num_positive * (len(positive) - num_positive))
-
-
-def count_sources(examples: Iterable[Example]) -> list[dict[str, Any]]:
-    counted = Counter((e.source, e.lang, e.license, e.positive) for e in examples)
-    return [
-        {"source": source, "lang": lang, "license": license_, "positive": positive, "num_examples": number}
-        for (source, lang, license_, positive), number in sorted(counted.items())
-    ]
-
-
-def _share(hits: npt.NDArray[np.bool_]) -> float | None:
-    return round(float(hits.mean()), 4) if len(hits) else None
 
 
 def _labelled_lines(training: Sequence[Example], settings: TrainSettings) -> list[str]:

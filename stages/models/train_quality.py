@@ -21,16 +21,15 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from corpusmill.stages.models.labelled_examples import Example, hash_text, read_rows
+from corpusmill.stages.models.operating_points import roc_auc
 from corpusmill.stages.models.train_classifier import (
-    Example,
     TrainSettings,
-    roc_auc,
     score_texts,
     train_classifier,
     train_model,
     write_card,
 )
-from corpusmill.stages.models.train_toxicity import hash_text, read_rows
 
 SETTINGS = TrainSettings(
     positive="high",

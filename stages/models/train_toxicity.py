@@ -9,19 +9,16 @@ card it measures the share of clean `domains/*.val` documents flagged, and ident
 scores of neutral sentences about groups of people. Takes three minutes on one core.
 """
 
-import hashlib
-import io
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
 
 from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE
-from corpusmill.stages.models.train_classifier import Example, TrainSettings, score_texts, train_classifier, write_card
+from corpusmill.stages.models.labelled_examples import Example, hash_text, read_rows
+from corpusmill.stages.models.train_classifier import TrainSettings, score_texts, train_classifier, write_card
 
 SETTINGS = TrainSettings(
     positive="toxic",
@@ -124,15 +121,6 @@ def identity_term_bias(model: Path) -> list[dict[str, Any]]:
             mean, highest = round(float(np.mean(scores)), 4), round(float(scores.max()), 4)
             made.append({"lang": lang, "term": term, "mean": mean, "highest": highest})
     return made
-
-
-def read_rows(file: Path) -> Sequence[dict[str, Any]]:
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(file.read_bytes())) as reader:
-        return [json.loads(line) for line in reader.read().split(b"\n") if line]
-
-
-def hash_text(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 if __name__ == "__main__":
