@@ -11,6 +11,7 @@ import pytest
 import zstandard
 
 from corpusmill.pipeline.document import Batch
+from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
 from corpusmill.stages.measure.language import Language
 from corpusmill.stages.models.model_file import MODELS, load_model
@@ -82,6 +83,43 @@ def test_a_model_by_path(tmp_path: Path) -> None:
     stage = Language(model=path)
     assert stage.files() == (path,)
     assert stage.open().measure(batch_of(["Guten Morgen, wie geht es dir?"]), Scratch())["lang"].to_pylist() == ["de"]
+
+
+def test_letters_in_the_scripts_of_the_label() -> None:
+    columns = Language().open().measure(batch_of(["これは本です。", "Das ist Москва.", "", "12"]), Scratch())
+    assert columns["lang"].to_pylist()[:2] == ["ja", "de"]
+    assert columns["language_num_letters"].to_pylist() == [6, 12, 0, 0]
+    assert columns["language_num_script_letters"].to_pylist()[:3] == [6, 6, None]
+
+
+def test_paragraphs_in_another_language_are_counted() -> None:
+    english = "The museum opens at nine in the morning and the garden at ten."
+    chinese = "人人生而自由，在尊严和权利上一律平等。"
+    text = f"{english}\n{english}\n\n{chinese}\nshort\n"
+    stage = Language(paragraphs=True, max_other_share=0.3, min_script_share=0.5)
+    columns = stage.open().measure(batch_of([text, english, "", None]), Scratch())
+    assert {name: column.type for name, column in columns.items()} == stage.adds()
+    assert columns["lang"].to_pylist() == ["en", "en", None, None]
+    spans = columns["language_paragraphs"].to_pylist()
+    assert spans[0] is not None
+    data = text.encode()
+    found = [(span["lang"], data[span["start"] : span["end"]].decode()) for span in spans[0]]
+    assert found == [("en", english), ("en", english), ("zh", chinese)]
+    letters = sum(map(str.isalpha, english))
+    assert columns["language_num_paragraph_letters"].to_pylist() == [2 * letters + 17, letters, 0, 0]
+    assert columns["language_num_other_letters"].to_pylist() == [17, 0, 0, 0]
+    assert [rule.name for rule in stage.rules()] == ["language.foreign_script", "language.mixed_languages"]
+    with pytest.raises(RequestError, match="Set paragraphs: true"):
+        Language(max_other_share=0.5)
+
+
+def test_paragraphs_do_not_depend_on_the_batch() -> None:
+    worker = Language(paragraphs=True).open()
+    batch = batch_of(["\n".join(text or "" for _, text in SENTENCES), *(text for _, text in SENTENCES)])
+    whole = worker.measure(batch, Scratch())
+    parts = [worker.measure(batch.slice(row, 1), Scratch()) for row in range(batch.num_rows)]
+    for name, column in whole.items():
+        assert column.to_pylist() == [value for part in parts for value in part[name].to_pylist()]
 
 
 def test_importing_the_stage_loads_no_library() -> None:

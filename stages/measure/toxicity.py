@@ -17,7 +17,7 @@ from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.classifier import ClassifierWorker
-from corpusmill.stages.measure.paragraphs import PARAGRAPHS, score_paragraphs
+from corpusmill.stages.measure.pieces import SCORED, score_pieces
 from corpusmill.stages.models.model_file import MODELS
 
 DEFAULT_MAX_SCORE = 0.8
@@ -45,7 +45,7 @@ class Toxicity(StageSettings):
     def adds(self) -> dict[str, pa.DataType]:
         added: dict[str, pa.DataType] = {"toxicity": pa.float32()}
         if self.paragraphs:
-            added |= {"toxicity_paragraphs": PARAGRAPHS, "toxicity_max_paragraph": pa.float32()}
+            added |= {"toxicity_paragraphs": SCORED, "toxicity_max_paragraph": pa.float32()}
         return added
 
     def rules(self) -> tuple[Rule, ...]:
@@ -77,6 +77,6 @@ class ToxicityWorker:
         text = batch.column("text")
         measured = {"toxicity": self.classifier.scores(text)}
         if self.paragraphs:
-            lists, highest = score_paragraphs(text, self.classifier.scores)
+            lists, highest = score_pieces(text, "paragraph", self.classifier.scores)
             measured |= {"toxicity_paragraphs": lists, "toxicity_max_paragraph": highest}
         return measured

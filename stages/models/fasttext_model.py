@@ -6,6 +6,7 @@ lid.176.ftz takes 5 MB in memory. Every length in the file is checked against wh
 corrupt file is refused by name before anything is allocated for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +46,32 @@ class FastTextModel:
     output: npt.NDArray[np.float32]  # [L, D]; with hierarchical softmax the inner nodes of the tree
 
 
+@dataclass(frozen=True)
+class Dictionary:
+    """The words of a model, as `FastTextModel` has them."""
+
+    word_bytes: npt.NDArray[np.uint8]
+    word_offsets: npt.NDArray[np.int64]
+    word_hashes: npt.NDArray[np.uint32]
+    slots: npt.NDArray[np.int32]
+
+    def arrays(
+        self,
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
+        """All four, in the order in which kernels take them."""
+        return self.word_bytes, self.word_offsets, self.word_hashes, self.slots
+
+
+def find_dictionary(words: Iterable[bytes | str]) -> Dictionary:
+    """The words in their order, with what finds them again."""
+    encoded = [word.encode() if isinstance(word, str) else word for word in words]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(word) for word in encoded], out=offsets[1:])
+    word_bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
+    hashes = _hashes(word_bytes, offsets)
+    return Dictionary(word_bytes, offsets, hashes, _slots(hashes))
+
+
 def read_model(path: Path) -> FastTextModel:
     """The supervised model in `path`, after `check_model`."""
     digest = check_model(path)
@@ -73,17 +100,14 @@ def read_model(path: Path) -> FastTextModel:
     num_ngrams = int(kept[:, 1].max(initial=-1)) + 1 if num_kept >= 0 else bucket * (maxn > 0 or word_ngrams > 1)
     if len(rows) < num_words + num_ngrams or not -1 <= maxn <= 1000 or (num_ngrams > 0 and bucket < 1):
         raise file.damaged(f"has {len(rows)} rows for {num_words} words and {num_ngrams} n-grams of up to {maxn}")
-    offsets = np.zeros(num_words + 1, dtype=np.int64)
-    np.cumsum([len(word) for word in words[:num_words]], out=offsets[1:])
-    word_bytes = np.frombuffer(b"".join(words[:num_words]), dtype=np.uint8)
-    hashes = _hashes(word_bytes, offsets)
+    dictionary = find_dictionary(words[:num_words])
     return FastTextModel(
         labels=tuple(word.decode().removeprefix(LABEL) for word in words[num_words:]),
         label_counts=np.array(counts[num_words:], dtype=np.int64),
-        word_bytes=word_bytes,
-        word_offsets=offsets,
-        word_hashes=hashes,
-        slots=_slots(hashes),
+        word_bytes=dictionary.word_bytes,
+        word_offsets=dictionary.word_offsets,
+        word_hashes=dictionary.word_hashes,
+        slots=dictionary.slots,
         kept_bits=kept_bits,
         kept_before=kept_before,
         kept_rows=kept_rows,

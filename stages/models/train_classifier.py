@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -42,11 +42,17 @@ MIN_CUTOFF = 257  # product quantisation learns 256 centroids from the rows; one
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings:
-    """fastText's settings under its names; `cutoff` is the number of rows that the quantised model keeps, None: all."""
+    """fastText's settings under its names; `cutoff` is the number of rows that the quantised model keeps, None: all.
+
+    `trainer` is fastText's own, or `logistic`, a regularised fit over the same features (see linear_classifier), which
+    has a `penalty` instead of dim, epoch and lr.
+    """
 
     positive: str
     negative: str
     text: str = "words"
+    trainer: Literal["fasttext", "logistic"] = "fasttext"
+    penalty: float = 1.0
     dim: int = 16
     epoch: int = 5
     lr: float = 0.3
@@ -191,9 +197,14 @@ def write_card(model: Path, card: dict[str, Any]) -> None:
     model.with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
+def _prepared(training: Sequence[Example], settings: TrainSettings) -> list[str]:
+    texts = pa.array([e.text for e in training], type=pa.large_string())
+    return cast("list[str]", PREPARATIONS[settings.text](texts).to_pylist())
+
+
 def _labelled_lines(training: Sequence[Example], settings: TrainSettings) -> list[str]:
     """fastText's lines, in the order of a hash of the text: the order of the examples changes nothing."""
-    prepared = PREPARATIONS[settings.text](pa.array([e.text for e in training], type=pa.large_string())).to_pylist()
+    prepared = _prepared(training, settings)
     keyed = []
     for example, line in zip(training, prepared, strict=True):
         labelled = f"__label__{settings.positive if example.positive else settings.negative} {line}\n"
@@ -205,6 +216,9 @@ def _labelled_lines(training: Sequence[Example], settings: TrainSettings) -> lis
 
 def train_model(training: Sequence[Example], model: Path, settings: TrainSettings) -> None:
     """Writes fastText's file alone, without card, from all of the examples."""
+    if settings.trainer == "logistic":
+        _train_logistic(training, model, settings)
+        return
     lines = _labelled_lines(training, settings)
     names = ("dim", "epoch", "lr", "wordNgrams", "minn", "maxn", "minCount", "bucket", "seed", "cutoff")
     text, chosen = model.with_suffix(".txt"), model.with_suffix(".settings")
@@ -214,3 +228,27 @@ def train_model(training: Sequence[Example], model: Path, settings: TrainSetting
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT})
     if done.returncode:
         raise CorpusmillError(f"{model.name}: training ended with exit status {done.returncode}: {done.stderr[-2000:]}")
+
+
+def _train_logistic(training: Sequence[Example], model: Path, settings: TrainSettings) -> None:
+    from corpusmill.stages.models.linear_classifier import Features, train_linear
+
+    pairs = zip(_prepared(training, settings), training, strict=True)
+    seen = sorted((pair for pair in pairs if pair[0]), key=lambda pair: (pair[1].lang, hash_text(pair[0])))
+    features = Features(
+        minn=settings.minn,
+        maxn=settings.maxn,
+        word_ngrams=settings.wordNgrams,
+        bucket=settings.bucket,
+        cutoff=settings.cutoff or settings.bucket,
+        penalty=settings.penalty,
+    )
+    train_linear(
+        [line for line, _ in seen],
+        [example.positive for _, example in seen],
+        [float(example.times) for _, example in seen],
+        [example.lang for _, example in seen],
+        (settings.negative, settings.positive),
+        features,
+        model,
+    )
