@@ -77,7 +77,7 @@ def test_a_random_value_that_is_given_to_a_secret_name() -> None:
 
 def test_counts_the_rule_and_unknown_types() -> None:
     batch = pa.record_batch({"text": pa.array([f"{BLOCK}\n{JWT}", None, ""], type=pa.large_string())})
-    settings = Secrets(mask=False, max_found=1)
+    settings = Secrets(replace="nothing", max_found=1)
     same, columns = settings.open().change(batch)
     assert same is batch
     assert columns["secrets_num_found"].to_pylist() == [2, 0, 0]

@@ -139,7 +139,7 @@ def test_counts_per_type_and_in_all() -> None:
 
 def test_counting_alone_and_chosen_types() -> None:
     batch = batch_of(["a@b.com 219-09-9999"])
-    counted, columns = PersonalData(mask=False).open().change(batch)
+    counted, columns = PersonalData(replace="nothing").open().change(batch)
     assert counted is batch
     assert columns["personal_data_num_found"].to_pylist() == [2]
     changed, columns = PersonalData(types=("us_ssn",)).open().change(batch)

@@ -22,7 +22,8 @@ from typing import ClassVar, Final
 import pyarrow as pa
 
 from corpusmill.pipeline.stage import Kind, Rule, StageSettings, threshold
-from corpusmill.stages.clean.masking import MaskingWorker, Pattern, check_types, counted_columns
+from corpusmill.stages.clean.masking import MaskingWorker, Pattern, Replace, check_types, counted_columns
+from corpusmill.stages.clean.stand_ins import stand_in
 
 KEY_FORMATS = (
     r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA)[0-9A-Z]{16}",
@@ -44,13 +45,13 @@ KEY_FORMATS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets(StageSettings):
-    """Counts per type; masks where `mask` is true; drops documents with more than `max_found` where that is set."""
+    """Counts per type; replaces what it finds; drops documents with more than `max_found` where that is set."""
 
     name: ClassVar[str] = "secrets"
     kind: ClassVar[Kind] = "change"
 
     types: tuple[str, ...] = ("private_key", "jwt", "api_key", "assigned_secret")
-    mask: bool = True  # false: counted only
+    replace: Replace = "tag"  # stand_in: random characters of the same kinds; nothing: counted only
     max_found: int | None = threshold(None)  # of all types together
 
     def __post_init__(self) -> None:
@@ -65,7 +66,7 @@ class Secrets(StageSettings):
         return (Rule("secrets.too_many", value=("secrets_num_found",), op=">", limit=self.max_found),)
 
     def open(self) -> MaskingWorker:
-        return MaskingWorker(self.name, PATTERNS, self.types, mask=self.mask)
+        return MaskingWorker(self.name, PATTERNS, self.types, replace=self.replace, stand_in=stand_in)
 
 
 def is_json_token(value: str, match: re.Match[str]) -> bool:

@@ -1,12 +1,16 @@
-"""Finds what has a checkable form in a column of texts, counts it by type, and replaces it by the type's tag.
+"""Finds what has a checkable form in a column of texts, counts it by type, and replaces it by the type's tag, or by a
+stand-in of the same form.
 
 A pattern has three steps, each narrower than the one before: an RE2 expression that Arrow tries on the whole column, an
 exact expression that Python tries on the documents so found, and a check of the value (a checksum, a table).
 """
 
+import hashlib
+import random
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -26,8 +30,35 @@ class Pattern:
     accepts: Callable[[str, re.Match[str]], bool]
     may_run_on: bool = False
 
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        at = 0
+        while match := self.exact.search(text, at):
+            start = match.start("value")
+            for end in _ends(match["value"], start) if self.may_run_on else (match.end("value"),):
+                if self.accepts(text[start:end], match):
+                    yield start, end
+                    at = max(end, match.start() + 1)
+                    break
+            else:
+                at = match.start() + 1
 
-def check_types(stage: str, types: tuple[str, ...], patterns: Mapping[str, Pattern]) -> None:
+
+class Finder(Protocol):
+    """What finds one type: `quick` is an RE2 expression that matches every text in which `spans` finds something."""
+
+    @property
+    def quick(self) -> str: ...
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Spans in characters, in order."""
+
+
+Replace = Literal["tag", "stand_in", "nothing"]
+StandIn = Callable[[str, str, random.Random], str]
+"""(type, value, randomness) → what stands in for it."""
+
+
+def check_types(stage: str, types: tuple[str, ...], patterns: Mapping[str, Finder]) -> None:
     """RequestError for a type that is none."""
     unknown = [name for name in types if name not in patterns]
     if unknown:
@@ -40,10 +71,22 @@ def counted_columns(stage: str, types: tuple[str, ...]) -> dict[str, pa.DataType
 
 
 class MaskingWorker:
-    """Has nothing to load: the patterns are code. Where types overlap, the first in the order of `patterns` wins."""
+    """Has nothing to load: the patterns are code. Where types overlap, the first in the order of `patterns` wins.
 
-    def __init__(self, stage: str, patterns: Mapping[str, Pattern], types: tuple[str, ...], *, mask: bool) -> None:
-        self.stage, self.types, self.mask = stage, types, mask
+    A stand-in follows from a hash of the document, the type and the value: the same value in a document gets the same
+    stand-in, and in another document another one, whatever came before.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        patterns: Mapping[str, Finder],
+        types: tuple[str, ...],
+        *,
+        replace: Replace,
+        stand_in: StandIn,
+    ) -> None:
+        self.stage, self.types, self.replace, self.stand_in = stage, types, replace, stand_in
         self.patterns = {name: pattern for name, pattern in patterns.items() if name in types}
 
     def change(self, batch: Batch) -> tuple[Batch, dict[str, Column]]:
@@ -56,8 +99,8 @@ class MaskingWorker:
             spans = find_spans(document, {name: self.patterns[name] for name in names})
             for _, _, name in spans:
                 counts[name][row] += 1
-            if spans and self.mask:
-                masked.append(mask_spans(document, spans))
+            if spans and self.replace != "nothing":
+                masked.append(self._replaced(document, spans))
                 changed[row] = True
         if masked:
             replaced = pc.replace_with_mask(text, pa.array(changed), pa.array(masked, type=pa.large_string()))
@@ -65,6 +108,17 @@ class MaskingWorker:
         columns: dict[str, Column] = {f"{self.stage}_num_{name}": pa.array(counts[name]) for name in self.types}
         columns[f"{self.stage}_num_found"] = pa.array(sum(counts.values(), np.zeros(len(text), dtype=np.int32)))
         return batch, columns
+
+    def _replaced(self, document: str, spans: list[tuple[int, int, str]]) -> str:
+        if self.replace == "tag":
+            return mask_spans(document, spans)
+        digest = hashlib.blake2b(document.encode(), digest_size=16).hexdigest()
+        parts, at = [], 0
+        for start, end, name in spans:
+            value = document[start:end]
+            parts += [document[at:start], self.stand_in(name, value, random.Random(f"{digest} {name} {value}"))]
+            at = end
+        return "".join([*parts, document[at:]])
 
     def _suspects(self, text: Column) -> dict[int, list[str]]:
         """Row → the types whose filter found something in it, in winning order."""
@@ -76,11 +130,11 @@ class MaskingWorker:
         return found
 
 
-def find_spans(text: str, patterns: Mapping[str, Pattern]) -> list[tuple[int, int, str]]:
+def find_spans(text: str, patterns: Mapping[str, Finder]) -> list[tuple[int, int, str]]:
     """Spans (start, end, type) in characters, sorted, not overlapping."""
     spans: list[tuple[int, int, str]] = []
     for name, pattern in patterns.items():
-        for start, end in _matches(text, pattern):
+        for start, end in pattern.spans(text):
             if all(end <= other_start or start >= other_end for other_start, other_end, _ in spans):
                 spans.append((start, end, name))
     return sorted(spans)
@@ -93,19 +147,6 @@ def mask_spans(text: str, spans: list[tuple[int, int, str]]) -> str:
         parts += [text[at:start], f"[{name.upper()}]"]
         at = end
     return "".join([*parts, text[at:]])
-
-
-def _matches(text: str, pattern: Pattern) -> Iterator[tuple[int, int]]:
-    at = 0
-    while match := pattern.exact.search(text, at):
-        start = match.start("value")
-        for end in _ends(match["value"], start) if pattern.may_run_on else (match.end("value"),):
-            if pattern.accepts(text[start:end], match):
-                yield start, end
-                at = max(end, match.start() + 1)
-                break
-        else:
-            at = match.start() + 1
 
 
 def _ends(value: str, start: int) -> Iterator[int]:

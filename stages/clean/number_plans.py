@@ -47,33 +47,6 @@ _CHINESE_REGIONS = (
 CHINESE_REGIONS: Final = frozenset(_CHINESE_REGIONS.split())
 """First two digits of GB/T 2260: the provinces, with the codes of Taiwan, Hong Kong and Macau."""
 
-_COUNTRY_CODES = (
-    "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 "
-    "84 86 90 91 92 93 94 95 98 211 212 213 216 218 220 221 222 223 224 225 226 227 228 229 230 231 232 233 234 "
-    "235 236 237 238 239 240 241 242 243 244 245 246 247 248 249 250 251 252 253 254 255 256 257 258 260 261 262 "
-    "263 264 265 266 267 268 269 290 291 297 298 299 350 351 352 353 354 355 356 357 358 359 370 371 372 373 374 "
-    "375 376 377 378 380 381 382 383 385 386 387 389 420 421 423 500 501 502 503 504 505 506 507 508 509 590 591 "
-    "592 593 594 595 596 597 598 599 670 672 673 674 675 676 677 678 679 680 681 682 683 685 686 687 688 689 690 "
-    "691 692 800 808 850 852 853 855 856 870 878 880 881 882 883 886 888 960 961 962 963 964 965 966 967 968 970 "
-    "971 972 973 974 975 976 977 979 992 993 994 995 996 998"
-)
-COUNTRY_CODES: Final = frozenset(_COUNTRY_CODES.split())
-"""Assigned country codes of ITU-T E.164."""
-
-_NATIONAL_DIGITS = (
-    "1:10-10 7:10-10 20:8-10 27:9-9 30:10-10 31:9-9 32:8-9 33:9-9 34:9-9 36:8-9 39:6-11 40:9-9 41:9-9 43:7-13 "
-    "44:9-10 45:8-8 46:7-10 47:8-8 48:9-9 49:7-12 51:8-9 52:10-10 54:10-11 55:10-11 56:9-9 57:10-10 60:8-10 "
-    "61:9-9 62:8-12 63:8-10 64:8-10 65:8-8 66:8-9 81:9-10 82:8-10 84:9-10 86:9-11 90:10-10 91:10-10 92:9-10 "
-    "98:10-10 212:9-9 213:8-9 234:8-10 254:9-9 351:9-9 352:6-11 353:7-9 354:7-7 358:6-11 359:8-9 370:8-8 371:8-8 "
-    "372:7-8 380:9-9 381:8-9 385:8-9 386:8-8 420:9-9 421:9-9 852:8-8 853:8-8 880:8-10 886:8-9 961:7-8 966:8-9 "
-    "971:8-9 972:8-9"
-)
-NATIONAL_DIGITS: Final = {
-    code: (int(low), int(high))
-    for code, low, high in (entry.replace("-", ":").split(":") for entry in _NATIONAL_DIGITS.split())
-}
-"""Fewest and most digits after the country code, for codes where the general 6 to 12 is too wide."""
-
 _COMMON_DOMAINS = (
     "academy aero agency amazon amsterdam app apple arpa art asia bank bar beauty berlin bio biz blog cafe care "
     "cat church city clinic cloud club coffee com community company consulting coop design dev digital doctor eco "

@@ -6,14 +6,7 @@ import re
 from typing import Final
 
 from corpusmill.stages.clean.masking import Pattern
-from corpusmill.stages.clean.number_plans import (
-    CARD_ISSUERS,
-    CHINESE_REGIONS,
-    COMMON_DOMAINS,
-    COUNTRY_CODES,
-    IBAN_LENGTHS,
-    NATIONAL_DIGITS,
-)
+from corpusmill.stages.clean.number_plans import CARD_ISSUERS, CHINESE_REGIONS, COMMON_DOMAINS, IBAN_LENGTHS
 
 
 def luhn(digits: str) -> bool:
@@ -63,14 +56,15 @@ def is_cn_mobile(value: str, match: re.Match[str]) -> bool:
 
 
 def is_phone(value: str, match: re.Match[str]) -> bool:
-    digits = re.sub(r"\(0\)|[^0-9]", "", value)
-    for size in (1, 2, 3):
-        code = digits[:size]
-        if code in COUNTRY_CODES:
-            low, high = NATIONAL_DIGITS.get(code, (6, 12))
-            national = len(digits) - size
-            return low <= national <= high and len(digits) <= 15 and not (code == "1" and digits[1] in "01")
-    return False
+    """An assigned country code and as many digits as numbers of it have, by libphonenumber's metadata."""
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(value, None)
+    except phonenumbers.NumberParseException:
+        return False
+    american = number.country_code == 1 and str(number.national_number)[:1] in "01"  # area codes begin with 2 to 9
+    return bool(phonenumbers.is_possible_number(number)) and not american and value[1:2] != "0"
 
 
 _VERSION_BEFORE = re.compile(

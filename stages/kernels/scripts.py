@@ -70,7 +70,7 @@ def count_letters(
 
 def generate() -> str:
     """The content of `scripts.json`."""
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     columns = np.full(0x110000, OTHER, dtype=np.uint8)
     everything = "".join(chr(code) if not 0xD800 <= code < 0xE000 else "\0" for code in range(0x110000))

@@ -8,10 +8,11 @@ labels a convex fit of the same features generalises better (in five-fold cross-
 
 with an L2 penalty on `weight` and idf(r) = 1 + ln((1 + N) / (1 + lines with r)): rare rows may weigh more, as in
 tf-idf. N and the lines with r are those of one language, the one in which r is most common: among lines of many
-languages the most common word of a small one would look rare. Rows are words, character n-grams and word n-grams as fastText finds and hashes them. The `cutoff` rows of the
-largest idf^2 |weight| sqrt(lines) stay, the fit is repeated on them, and they are written with 256 levels, a byte each,
-in fastText's quantised format with two dimensions: the row's value, and a constant for the offset. fastText itself
-loads the file and gives the same scores. No random numbers, no threads: same examples, same bytes.
+languages the most common word of a small one would look rare. Rows are words, character n-grams and word n-grams as
+fastText finds and hashes them. The `cutoff` rows of the largest idf^2 |weight| sqrt(lines) stay, the fit is repeated on
+them, and they are written with 256 levels, a byte each, in fastText's quantised format with two dimensions: the row's
+value, and a constant for the offset. fastText itself loads the file and gives the same scores. No random numbers, no
+threads: same examples, same bytes.
 """
 
 from collections import Counter
