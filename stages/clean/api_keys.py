@@ -3,9 +3,10 @@
     private_key      a PEM or PGP block from BEGIN to END (RFC 7468)
     jwt              JSON web tokens whose header decodes to JSON (RFC 7519)
     api_key          the published formats of AWS, GitHub, GitLab, Google, Slack, Stripe, OpenAI, Anthropic, npm, PyPI,
-                     SendGrid, Twilio, Telegram, Hugging Face
-    assigned_secret  a quoted value given to a name such as password, secret, token or api_key, if it looks random:
-                     10 characters or more of letters and digits, with at least 3 bits of entropy per character
+                     SendGrid, Twilio, Telegram, Hugging Face, Discord, Mailchimp, Square, Artifactory, Azure storage
+    assigned_secret  a value given to a name such as password, secret, token or api_key, if it looks random: quoted, or
+                     bare to the end of its line; 10 characters or more of letters and digits, with at least 3 bits of
+                     entropy per character
 
 The formats are prefixes that their vendors chose so that scanners find them; values are not tried anywhere.
 """
@@ -26,20 +27,25 @@ from corpusmill.stages.clean.masking import MaskingWorker, Pattern, Replace, che
 from corpusmill.stages.clean.stand_ins import stand_in
 
 KEY_FORMATS = (
-    r"(?:AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA)[0-9A-Z]{16}",
+    r"(?:A3T[A-Z0-9]|AKIA|ASIA|ABIA|ACCA|AGPA|AIDA|AROA|ANPA|ANVA)[0-9A-Z]{16}",  # AWS
     r"gh[pousr]_[A-Za-z0-9]{36,255}",
     r"github_pat_[A-Za-z0-9_]{82}",
-    r"glpat-[A-Za-z0-9_-]{20,64}",
-    r"AIza[A-Za-z0-9_-]{35}",
-    r"xox[abeoprs]-[A-Za-z0-9-]{10,250}",
-    r"[rs]k_(?:live|test)_[A-Za-z0-9]{24,250}",
-    r"sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{32,200}",
+    r"gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas|ffct)-[A-Za-z0-9_-]{20,200}",  # GitLab
+    r"GR1348941[A-Za-z0-9_-]{20,50}",
+    r"AIza[A-Za-z0-9_-]{35}",  # Google
+    r"xox[abeoprs]-[A-Za-z0-9-]{10,250}",  # Slack
+    r"[rs]k_(?:live|test)_[A-Za-z0-9]{24,250}",  # Stripe
+    r"sk-(?:proj-|ant-|svcacct-)?[A-Za-z0-9_-]{32,200}",  # OpenAI, Anthropic
     r"npm_[A-Za-z0-9]{36}",
-    r"pypi-AgEIcHlwaS5vcmc[A-Za-z0-9_-]{50,250}",
-    r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}",
-    r"(?:SK|AC)[0-9a-f]{32}",
+    r"pypi-Ag(?:EIcHlwaS5vcmc|ENdGVzdC5weXBpLm9yZw)[A-Za-z0-9_-]{50,250}",
+    r"SG\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43}",  # SendGrid
+    r"(?:SK|AC)[0-9a-f]{32}",  # Twilio
     r"hf_[A-Za-z]{34}",
-    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",
+    r"[0-9]{8,10}:AA[A-Za-z0-9_-]{33}",  # Telegram
+    r"[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}",  # Discord
+    r"[0-9a-f]{32}-us[0-9]{1,2}",  # Mailchimp
+    r"sq0(?:csp|atp|idp)-[0-9A-Za-z_-]{22,43}",  # Square
+    r"AKC[A-Za-z0-9]{10,80}",  # Artifactory
 )
 
 
@@ -79,7 +85,7 @@ def is_json_token(value: str, match: re.Match[str]) -> bool:
 
 def is_key(value: str, match: re.Match[str]) -> bool:
     """A format without a single digit, or of one repeated character, is a placeholder such as sk-xxxxxxxx."""
-    return len(set(value)) >= 10 and (any(map(str.isdigit, value)) or value.startswith(("hf_", "AKIA", "ASIA")))
+    return len(set(value)) >= 6 and (any(map(str.isdigit, value)) or value.startswith(("hf_", "AKIA", "ASIA")))
 
 
 def is_random(value: str, match: re.Match[str]) -> bool:
@@ -112,16 +118,20 @@ PATTERNS: Final[dict[str, Pattern]] = {
         accepts=is_json_token,
     ),
     "api_key": Pattern(
-        quick=r"AKIA|A[SGIRN][A-Z]A|ABIA|ACCA|gh[pousr]_|github_pat_|glpat-|AIza|xox[abeoprs]-|k_live_|k_test_|sk-|npm_|"
-        r"pypi-|SG\.|SK[0-9a-f]{32}|AC[0-9a-f]{32}|hf_|[0-9]:AA",
-        exact=re.compile(rf"{_EDGE}(?P<value>{'|'.join(KEY_FORMATS)})(?![A-Za-z0-9_-])"),
+        quick="|".join(KEY_FORMATS) + r"|AccountKey=[A-Za-z0-9+/]{86}==|services/T[A-Z0-9]+/B",
+        exact=re.compile(
+            rf"(?:{_EDGE}|(?<=AccountKey=)|(?<=hooks\.slack\.com/services/))"
+            rf"(?P<value>{'|'.join(KEY_FORMATS)}|(?<=AccountKey=)[A-Za-z0-9+/]{{86}}==|"
+            r"(?<=services/)T[A-Z0-9]{6,12}/B[A-Z0-9]{6,12}/[A-Za-z0-9]{20,30})(?![A-Za-z0-9_-])"
+        ),
         accepts=is_key,
     ),
     "assigned_secret": Pattern(
         quick=rf"(?i)(?:{_NAMES})",
         exact=re.compile(
-            rf"(?i)(?:{_NAMES})[A-Za-z0-9_-]{{0,20}}[\"']?\s{{0,4}}(?:=|:|=>|:=)\s{{0,4}}"
-            r"(?P<quote>[\"'])(?P<value>[A-Za-z0-9+/=_.~!@#$%^&*-]{10,200})(?P=quote)"
+            rf"(?im)(?:{_NAMES})[A-Za-z0-9_-]{{0,20}}[\"']?\s{{0,4}}(?:=|:|=>|:=)\s{{0,4}}"
+            r"(?:(?P<quote>[\"'])(?=[^\"'\n]{10,200}(?P=quote))|(?<=[=: ])(?=[^\"'\s]{10,200}\s*$))"
+            r"(?P<value>[A-Za-z0-9+/=_.~!@#$%^&*-]{10,200})(?=[\"']|\s*$)"
         ),
         accepts=is_random,
     ),
