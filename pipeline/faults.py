@@ -1,7 +1,8 @@
 """Named points at which a test can have a process killed, to show that nothing is lost.
 
 `CORPUSMILL_FAULT=point=n=file,…` kills the process with SIGKILL when it reaches `point` for the n-th time, counted
-across processes in `file`; n = 0 is every time. Unset, a point costs one look-up. Points of a phase, in their order:
+across processes in `file`, whose time is then that of the kill; n = 0 is every time. Unset, a point costs one look-up.
+Points of a phase, in their order:
 
     <phase>:planned   in the driver, before any unit
     <phase>:start     a unit begins
@@ -22,7 +23,7 @@ def fault_point(name: str) -> None:
         return
     for fault in wanted.split(","):
         point, count, counter = fault.split("=")
-        if point == name and (count == "0" or _reached(counter) == int(count)):
+        if point == name and count in ("0", str(_reached(counter))):
             os.kill(os.getpid(), signal.SIGKILL)
 
 

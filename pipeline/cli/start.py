@@ -81,7 +81,7 @@ def choose_ratios(recipe: Any, run: Path, bars: Bars) -> dict[str, Any]:
     sizes = settings.sizes(manifest)
     ledger = train_swarm(run, settings.training(), settings.design(manifest), bars, "sweep (tokens)")
     fit = fit_ledger(ledger, recipe.sections["choose"].law)
-    target = recipe.sections["choose"].target or dict.fromkeys(sizes, 1.0)
+    target = recipe.sections["choose"].target or dict.fromkeys(fit.results.domains, 1.0)
     epochs = settings.epochs(sizes)
     choice = choose(fit, target, sizes, budget=settings.tokens_per_run, max_epochs=epochs)
     write_choice(choice, ledger.with_name("choice.json"))
