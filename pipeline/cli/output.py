@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -51,51 +52,71 @@ def _is_number(cell: str) -> bool:
 
 
 class Bars:
-    """Progress of a build on stderr: a bar per phase with rate and time left."""
+    """Progress of a build on stderr, with rate and time left: a bar for each group of phases (`minhash/pairs` is one
+    of `minhash`), which shows the phase at work. Nothing where not `visible`.
+    """
 
     def __init__(self, visible: bool = True) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._progress = Progress(
-            TextColumn("{task.description:<22}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[units]:>12}  {task.fields[rate]:>10}"),
+            TextColumn("{task.description:<24}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[step]:<16} {task.fields[units]:>19} {task.fields[rate]:>22}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
+            console=Console(stderr=True, width=None if sys.stderr.isatty() else 130),
             disable=not visible,
         )
         self._task: Any = None
-        self._units = self._done = 0
+        self._group = ""
+        self._started = 0.0  # when the phase at work began
+        self._units = self._done = self._group_units = 0
 
     def __enter__(self) -> "Bars":
         self._progress.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._end()
         self._progress.stop()
 
+    def _begin(self, group: str) -> None:
+        """The group's bar, begun unless it is there already; the one before ends."""
+        if group != self._group:
+            self._end()
+            self._task = self._progress.add_task(group, total=1, step="", units="", rate="")
+            self._group, self._group_units = group, 0
+
+    def _end(self) -> None:
+        """A finished group's bar tells of all its phases."""
+        if self._task is not None and self._group_units:
+            self._progress.update(self._task, step="", units=f"{self._group_units:,} units", rate="")
+
     def phase(self, name: str, num_units: int, num_done: int, num_bytes: int) -> None:
-        self._units, self._done = num_units, num_done
-        self._task = self._progress.add_task(name, total=max(num_bytes, 1), units=self._count(), rate="")
-        if num_units == num_done:
-            self._progress.update(self._task, completed=max(num_bytes, 1), rate="kept")
+        group, _, step = name.partition("/")
+        self._begin(group)
+        self._units, self._done, self._started = num_units, num_done, time.monotonic()
+        self._group_units += num_units
+        total = max(num_bytes, 1)
+        completed, rate = (total, "kept") if num_units == num_done else (0, "")
+        self._progress.update(self._task, total=total, completed=completed, step=step, units=self._count(), rate=rate)
 
     def _count(self) -> str:
-        return f"{self._done}/{self._units}"
+        return f"{self._done:,}/{self._units:,}"
 
     def unit(self, unit: Unit, receipt: Receipt) -> None:
         self._done += 1
         self._progress.update(self._task, advance=unit.num_bytes, units=self._count())
         task = self._progress.tasks[self._task]
-        if task.elapsed:
-            self._progress.update(self._task, rate=f"{task.completed / task.elapsed / 1e6:.1f} MB/s")
+        seconds = time.monotonic() - self._started
+        if seconds > 1 and task.completed > 1e6:
+            self._progress.update(self._task, rate=f"{task.completed / seconds / 1e6:.1f} MB/s")
         if self._done == self._units:
             self._progress.update(self._task, completed=task.total)
 
     def steps(self, name: str, done: int, total: int, rate: str = "") -> None:
-        """Progress of something that has no units, such as a swarm."""
-        if self._task is None or self._progress.tasks[self._task].description != name:
-            self._task = self._progress.add_task(name, total=total, units="", rate="")
-        self._progress.update(self._task, completed=done, total=total, units=f"{done}/{total}", rate=rate)
+        """Progress of something that has no units, such as a swarm; `rate` is its own measure of speed."""
+        self._begin(name)
+        self._progress.update(self._task, completed=done, total=total, units=f"{done:,}/{total:,}", rate=rate)
