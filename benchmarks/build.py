@@ -29,7 +29,7 @@ WORKER = Path(__file__).with_name("build_worker.py")
 PEERS = ROOT / ".venv-build-peers"
 PACKAGES = (
     *("datatrove==0.10.1", "spacy==3.8.18", "tokenizers", "regex", "xxhash<4", "zstandard", "orjson", "fasteners"),
-    *("warcio", "faust-cchardet", "python-magic", "trafilatura==2.3.1", "resiliparse==2.0.1"),
+    *("warcio", "faust-cchardet", "python-magic", "trafilatura==2.3.1", "resiliparse==2.0.1", "lxml_html_clean"),
 )
 CONTESTS = (  # name, ours, theirs, peer
     ("build from text", "ours", "datatrove", "datatrove==0.10.1"),

@@ -40,9 +40,7 @@ def shorten(paths: Sequence[Path], folder: Path, max_bytes: int, max_pages: int)
     with (folder / "corpus.warc.gz").open("wb") as output:
         for path in archives:
             data = gzip.decompress(path.read_bytes())
-            starts = [
-                start for start in _positions(data, b"WARC/1.") if b"WARC-Type: response" in data[start : start + 900]
-            ]
+            starts = [start for start in _positions(data, b"WARC/1.") if _is_response(data, start)]
             for start, end in list(zip(starts, [*starts[1:], len(data)], strict=True))[: max_pages // len(archives)]:
                 output.write(gzip.compress(data[start:end]))  # a member per record, as readers of archives want it
                 num_pages += 1
@@ -56,6 +54,10 @@ def _positions(data: bytes, mark: bytes) -> Iterator[int]:
         if at == 0 or data[at - 4 : at] == b"\r\n\r\n":
             yield at
         at = data.find(mark, at + 1)
+
+
+def _is_response(data: bytes, start: int) -> bool:
+    return b"WARC-Type: response" in data[start : data.index(b"\r\n\r\n", start)]
 
 
 def lines(path: Path) -> Iterator[str]:

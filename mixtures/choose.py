@@ -6,7 +6,7 @@ of the ratios by a Bayesian bootstrap over runs (Rubin 1981: exponential weights
 draw loses a source's only informative run); and the probability that the choice beats the natural mixture.
 
 The verdict is "not distinguishable" where the error or the seed noise is not below a third of the spread between the
-mixtures: such a swarm cannot say which mixture is better. Cost: num_bootstrap fits per domain, 1 s for a swarm of 24.
+mixtures: such a swarm cannot say which mixture is better. Cost: num_bootstrap fits per domain, 4 s for a swarm of 28.
 """
 
 from collections.abc import Mapping

@@ -3,18 +3,21 @@
 import gzip
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from small_corpus import contents, run_recipe, small_recipe, write_corpus
 
-from corpusmill.pipeline import inputs as inputs_module
-from corpusmill.pipeline.build import all_receipts
+from corpusmill.pipeline import make
+from corpusmill.pipeline.build import Silent, all_receipts
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.explain import explain, show_refused
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.stage import InputFile
 from corpusmill.pipeline.status import read_status
 from corpusmill.pipeline.verify import verify
+from corpusmill.stages.measure.words import WordsWorker
 
 DECIDING = ("make", "decide-1", "exact/decide")
 
@@ -76,26 +79,87 @@ def test_changing_nothing_runs_nothing(corpus: Path, built: Path, tmp_path: Path
     assert set(run_recipe(small_recipe(corpus), tmp_path / "run").ran.values()) == {0}
 
 
-def test_a_changed_threshold_opens_no_input_and_no_text_before_the_gathers(
-    corpus: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def whole_recipe(corpus: Path, **limits: int) -> dict[str, object]:
+    """A rule before the gathers and one behind them, on columns of a measure, and tokens."""
+    before, behind = limits.get("before", 60), limits.get("behind", 158)
+    return small_recipe(
+        corpus,
+        stages=[
+            "normalize",
+            "words",
+            {"drop": {"when": f"words_count < {before}", "as": "brief"}},
+            "exact",
+            "minhash",
+            {"drop": {"when": f"words_count > {behind}", "as": "wordy"}},
+        ],
+        tokenizer={"train": "sentencepiece-bpe", "vocab_size": 400},
+        tokens={"held_out": 0.05},
+    )
+
+
+class Watch(Silent):
+    """Which phase opens what."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[tuple[str, str]] = []
+        self.now = ""
+        self.num_measured = 0
+        measure = WordsWorker.measure
+        for way in ("open", "arrow_source"):  # all that read a file of a run go through one of them
+            monkeypatch.setattr(RunFolder, way, self.noting(getattr(RunFolder, way)))
+
+        def counting(worker: WordsWorker, *arguments: object) -> object:
+            self.num_measured += 1
+            return measure(worker, *arguments)  # type: ignore[arg-type]
+
+        def open_input(file: InputFile) -> object:
+            self.opened.append((self.now, f"input/{file.name}"))
+            return open(file.path, "rb")
+
+        monkeypatch.setattr(WordsWorker, "measure", counting)
+        monkeypatch.setattr(make, "open_input", open_input)
+
+    def noting(self, whole: Callable[[RunFolder, str], object]) -> Callable[[RunFolder, str], object]:
+        def opens(folder: RunFolder, name: str) -> object:
+            self.opened.append((self.now, name))
+            return whole(folder, name)
+
+        return opens
+
+    def phase(self, name: str, num_units: int, num_done: int, num_bytes: int) -> None:
+        self.now = name
+
+    def phases_that_open(self, folder: str) -> set[str]:
+        """Phases that opened a file of this folder; tokens/… are one."""
+        return {phase.partition("/")[0] for phase, name in self.opened if name.startswith(f"{folder}/")}
+
+
+def test_a_changed_threshold_opens_no_input_and_no_text_before_tokens(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(built, tmp_path / "run")
-    opened: list[str] = []
-    whole = RunFolder.arrow_source
+    run = tmp_path / "run"
+    watch = Watch(monkeypatch)
+    run_recipe(whole_recipe(corpus), run, progress=watch)
+    assert watch.phases_that_open("input") == {"make"}  # the count counts
+    assert watch.phases_that_open("documents") == {"exact", "minhash", "tokens"}
+    assert watch.num_measured > 0
 
-    def counting(self: RunFolder, name: str) -> object:
-        opened.append(name)
-        return whole(self, name)
+    watch.opened, watch.num_measured = [], 0
+    result = run_recipe(whole_recipe(corpus, behind=150), run, progress=watch)
+    assert (result.ran["make"], result.ran["decide-1"], result.ran["minhash/decide"]) == (0, 0, 0)
+    assert result.ran["decide-2"] > 0
+    assert watch.phases_that_open("input") == set()
+    assert watch.phases_that_open("documents") == {"tokens"}
+    assert watch.phases_that_open("measures") >= {"decide-2"}
+    assert watch.num_measured == 0
 
-    monkeypatch.setattr(RunFolder, "arrow_source", counting)
-    monkeypatch.setattr(inputs_module, "open_input", lambda file: opened.append(f"input {file.name}"))
-    tree = small_recipe(corpus)
-    tree["stages"] = [tree["stages"][0], {"drop": {"when": "num_bytes < 600", "as": "short"}}]
-    result = run_recipe(tree, tmp_path / "run")
-    assert result.ran["make"] == 0
+    watch.opened = []
+    result = run_recipe(whole_recipe(corpus, behind=150, before=130), run, progress=watch)
+    assert (result.ran["make"], watch.num_measured) == (0, 0)
     assert result.ran["decide-1"] > 0
-    assert any(name.startswith("measures/") for name in opened)
-    assert not [name for name in opened if name.startswith(("documents/", "input"))]
+    assert watch.phases_that_open("input") == set()
+    assert "decide-1" not in watch.phases_that_open("documents")  # gathers compare the texts that are left now
+    assert verify(RunFolder(str(run))).ok
 
 
 def test_one_new_file_runs_its_own_unit_and_the_gathers(corpus: Path, built: Path, tmp_path: Path) -> None:
