@@ -12,7 +12,7 @@ broad and narrow draws. Sobol draws fill the simplex evenly instead, without a p
 A design depends on its arguments alone, and a longer one begins with the draws of a shorter one. Cost: microseconds.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
@@ -76,24 +76,58 @@ def swarm_design(
     natural_M = np.array(list(num_tokens.values()), dtype=np.float64)
     prior_M = (natural_M / natural_M.max()) ** temperature
     points = _sobol(len(names), seed) if draws == "sobol" else _dirichlet(prior_M / prior_M.sum(), seed)
-    seen = [np.array(list(mixture.ratios.values())) for mixture in fixed]
     made = list(fixed)
-    misses = 0
     while len(made) < num_mixtures:
-        if misses == MAX_MISSES and draws == "dirichlet":
-            draws, points, misses = "sobol", _sobol(len(names), seed), 0
-        if misses == MAX_MISSES:
+        point_M = _next(points, made, limits_M)
+        if point_M is None and draws == "dirichlet":
+            draws, points = "sobol", _sobol(len(names), seed)
+        elif point_M is None:
             raise RequestError(
                 f"runs: only {len(made)} different mixtures of {len(names)} sources found under max_epochs, "
                 f"{num_mixtures} wanted. Ask for {len(made)}, or raise max_epochs."
             )
-        misses += 1
-        point_M = _capped(next(points), limits_M)
-        if all(np.abs(point_M - other_M).sum() > SMALLEST_DISTANCE for other_M in seen):
-            misses = 0
-            seen.append(point_M)
+        else:
             made.append(SwarmMixture(f"{draws}-{len(made) - len(fixed):04d}", _named(names, point_M)))
     return made
+
+
+def draws_around(
+    center: Mapping[str, float],
+    num_mixtures: int,
+    before: Sequence[SwarmMixture],
+    *,
+    round_number: int,
+    num_tokens: Mapping[str, int],
+    budget: int,
+    max_epochs: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> list[SwarmMixture]:
+    """A later round of a swarm: Dirichlet draws with mean `center`, twice as concentrated in each round (Olmix).
+
+    None is a near-copy of one in `before`. Raises RequestError where the caps leave no more.
+    """
+    names = list(num_tokens)
+    limits_M = ratio_limits(num_tokens, max_epochs or {}, budget)
+    center_M = np.maximum([center.get(name, 0.0) for name in names], SMALLEST_RATIO)
+    points = _dirichlet(center_M / center_M.sum(), seed + round_number, 2.0**round_number)
+    made = list(before)
+    while len(made) < len(before) + num_mixtures:
+        point_M = _next(points, made, limits_M)
+        if point_M is None:
+            raise RequestError(f"--add {num_mixtures}: only {len(made) - len(before)} mixtures differ from the others.")
+        name = f"round-{round_number}-{len(made) - len(before):04d}"
+        made.append(SwarmMixture(name, _named(names, point_M)))
+    return made[len(before) :]
+
+
+def _next(points: Iterator[Floats], made: Sequence[SwarmMixture], limits_M: Floats) -> Floats | None:
+    """The next point, under the limits, that is no near-copy; None after MAX_MISSES copies."""
+    seen = [np.array(list(mixture.ratios.values())) for mixture in made]
+    for _ in range(MAX_MISSES):
+        point_M = _capped(next(points), limits_M)
+        if all(np.abs(point_M - other_M).sum() > SMALLEST_DISTANCE for other_M in seen):
+            return point_M
+    return None
 
 
 def _fixed(
@@ -122,13 +156,13 @@ def _fixed(
     return list(mixtures.values())
 
 
-def _dirichlet(prior_M: Floats, seed: int) -> Iterator[Floats]:
-    """Draws with mean `prior_M`; the concentrations in turn, from both ends of the range inwards."""
+def _dirichlet(prior_M: Floats, seed: int, times: float = 1.0) -> Iterator[Floats]:
+    """Draws with mean `prior_M`; the concentrations, `times` more, in turn, from both ends of the range inwards."""
     generator = np.random.default_rng(seed)
     order = [index for pair in zip(range(15), reversed(range(15)), strict=True) for index in pair][:15]
     while True:
         for index in order:
-            yield generator.dirichlet(prior_M * len(prior_M) * CONCENTRATIONS[index])
+            yield generator.dirichlet(prior_M * len(prior_M) * CONCENTRATIONS[index] * times)
 
 
 def _sobol(num_sources: int, seed: int) -> Iterator[Floats]:

@@ -136,7 +136,7 @@ class Mixture:
 def make_plan(manifest: TokenManifest, mixture: Mixture, packed: Mapping[str, Rows] | None = None) -> Plan:
     """The plan of a mixture over the token shards of a run. Raises RequestError where it is impossible.
 
-    `packed` gives the rows of sources that were packed beforehand.
+    `packed` gives the rows of sources that were packed beforehand, or of which fewer are to be drawn from.
     """
     num_rows = mixture.tokens // mixture.sequence_length
     if num_rows == 0:

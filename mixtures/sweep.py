@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from corpusmill.mixtures.designs import SwarmMixture, swarm_design
+from corpusmill.mixtures.designs import SwarmMixture, draws_around, swarm_design
+from corpusmill.mixtures.halving import Halving
+from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
 from corpusmill.mixtures.sources import TokenManifest
-from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.errors import DamagedFileError, RequestError
+from corpusmill.pipeline.run_folder import RunFolder
 
-TRAINING = (
-    *("tokens_per_run", "name", "size", "sequence_length", "tokens_per_step", "learning_rate"),
-    *("held_out_tokens", "device", "num_workers"),
-)
-"""Fields that concern a proxy's training, named as in SwarmSettings."""
+DESIGN = ("runs", "seeds", "draws", "temperature", "max_epochs", "sources", "tasks", "seed")
+"""Fields that say which mixtures are trained, and on what tasks; all others are SwarmSettings', by the same names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Sweep:
     """A swarm of `runs` proxies: which mixtures, which model, how long.
 
     `seeds` proxies train on the natural mixture with different seeds; their spread is the noise. `max_epochs` caps how
-    often a source is repeated in a run.
+    often a source is repeated in a run, or in the run of `target_tokens` that is prepared (docs/proxies.md).
     """
 
     tokens_per_run: int
@@ -28,16 +28,35 @@ class Sweep:
     seeds: int = 2
     name: str = "main"
     size: str = "30k"
+    num_kv_heads: int = 0
+    tied: bool = True
     sequence_length: int = 128
     tokens_per_step: int = 512
+    target_tokens: int | None = None  # of the run that is prepared: proxies see each source as often as it will
     learning_rate: float = 0.01
+    learning_rates: tuple[float, ...] = ()  # every mixture with each of them; the law gets its best
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
+    document_masks: bool = False
+    halving: Halving | None = None
+    num_evaluations: int = 1
+    final_evaluations: int = 1
+    tasks: tuple[str, ...] = ()  # files of questions, JSON lines
     draws: Literal["dirichlet", "sobol"] = "dirichlet"
     temperature: float = 0.5
     max_epochs: float | Mapping[str, float] | None = None
     sources: tuple[str, ...] = ()  # to mix; empty is all
     held_out_tokens: int = 20_000
     device: str = "auto"
-    num_workers: int | None = None  # stacks trained side by side; None is one a core
+    deterministic: bool = True
+    tokens_in: Literal["auto", "resident", "streamed"] = "auto"
+    max_stacked: int | None = None
+    replicas_at_once: int | None = None
+    checkpoint_s: float = 60.0
+    spread: Literal["threads", "processes", "ray"] = "threads"
+    num_workers: int | None = None  # stacks trained side by side; None is one a core, or one a GPU
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -45,8 +64,8 @@ class Sweep:
             raise ValueError(f"runs: {self.runs}; a law needs at least 3 mixtures")
 
     def training(self) -> dict[str, Any]:
-        """The keywords of SwarmSettings (mixtures/proxy/swarm.py)."""
-        return {name: getattr(self, name) for name in TRAINING}
+        """The keywords of SwarmSettings (mixtures/proxy/swarm_settings.py)."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in DESIGN}
 
     def epochs(self, sources: Mapping[str, int]) -> dict[str, float] | None:
         """The epoch cap of each source; None without any."""
@@ -63,18 +82,48 @@ class Sweep:
         return {name: manifest.sources[name].num_tokens for name in self.sources or sorted(manifest.sources)}
 
     def design(self, manifest: TokenManifest) -> list[SwarmMixture]:
-        """The mixtures to train, over the sources to mix."""
-        sizes = self.sizes(manifest)
-        return swarm_design(
+        """The mixtures to train, over the sources to mix; those of added rounds behind the recipe's."""
+        sizes, budget = self.sizes(manifest), self.target_tokens or self.tokens_per_run
+        caps = self.epochs(sizes)
+        made = swarm_design(
             sizes,
             self.runs,
-            budget=self.tokens_per_run,
-            max_epochs=self.epochs(sizes),
+            budget=budget,
+            max_epochs=caps,
             draws=self.draws,
             temperature=self.temperature,
             num_natural=self.seeds,
             seed=self.seed,
         )
+        for number, (count, center) in enumerate(added_rounds(manifest.run, self.name), 1):
+            made += draws_around(
+                center,
+                count,
+                made,
+                round_number=number,
+                num_tokens=sizes,
+                budget=budget,
+                max_epochs=caps,
+                seed=self.seed,
+            )
+        return made
+
+
+def added_rounds(run: RunFolder, name: str) -> list[tuple[int, dict[str, float]]]:
+    """The rounds that were added to a sweep: (mixtures, the ratios around which they are drawn)."""
+    path = f"sweeps/{name}/rounds.json"
+    try:
+        facts = run.read_json(path) or []
+        return [(int(each["runs"]), {source: float(r) for source, r in each["around"].items()}) for each in facts]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFileError(f"{run.url}/{path}: {error!r}: delete it; its rounds leave the sweep then.") from error
+
+
+def add_round(run: RunFolder, name: str, num_mixtures: int, around: Mapping[str, float]) -> None:
+    """Adds a round to a sweep: `num_mixtures` drawn around these ratios."""
+    rounds = [*added_rounds(run, name), (num_mixtures, dict(around))]
+    facts = [{"runs": count, "around": center} for count, center in rounds]
+    run.put_json(f"sweeps/{name}/rounds.json", facts)
 
 
 @dataclass(frozen=True, kw_only=True)

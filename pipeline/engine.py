@@ -136,7 +136,7 @@ def _received(worker: _Worker) -> Receipt | None:
 
 def _serve(pipe: Connection) -> None:
     """A worker's life: units from the pipe until it closes or the driver is gone."""
-    threading.Thread(target=_end_with_driver, daemon=True).start()
+    threading.Thread(target=end_with_driver, daemon=True).start()
     while True:
         try:
             phase, key, unit, run = pipe.recv()
@@ -145,7 +145,7 @@ def _serve(pipe: Connection) -> None:
         pipe.send(run_unit(phase, key, unit, run))
 
 
-def _end_with_driver() -> None:
+def end_with_driver() -> None:
     """Exit at once when the driver is gone, also in the middle of a unit: nothing is committed by halves."""
     driver = parent_process()
     if driver is not None:

@@ -25,7 +25,7 @@ def trained() -> tuple[StackedTraining, History]:
     rows = np.random.default_rng(0).integers(0, 11, (3, 2, 2, 6))
     for step, batch in enumerate(rows):
         history.losses_SR[step] = stack.train_step(batch)
-    history.seconds = 1.25
+    history.seconds_R[:] = 1.25, 2.5
     return stack, history
 
 
@@ -37,10 +37,22 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     again, past = StackedTraining(TRAINING, REPLICAS), History.empty(4, 1, 2, 3, "cpu")
     load_stack(folder, "a.safetensors", again, past)
     assert again.step == 3
-    assert past.seconds == 1.25
+    assert past.seconds_R.tolist() == [1.25, 2.5]
     assert torch.equal(past.losses_SR.nan_to_num(-1), history.losses_SR.nan_to_num(-1))
     for name, value in stack.state().items():
         assert torch.equal(again.state()[name], value)
+
+
+def test_some_of_the_models_come_back_in_any_order(tmp_path: Path) -> None:
+    folder = RunFolder(str(tmp_path))
+    stack, history = trained()
+    save_stack(folder, "a.safetensors", stack, ["x", "y"], history)
+    again, past = StackedTraining(TRAINING, REPLICAS[1:]), History.empty(4, 1, 1, 3, "cpu")
+    load_stack(folder, "a.safetensors", again, past, ["y"])
+    assert past.seconds_R.tolist() == [2.5]
+    assert torch.equal(past.losses_SR[:3], history.losses_SR[:3, 1:])
+    for name, value in stack.state().items():
+        assert torch.equal(again.state()[name], value[1:])
 
 
 def test_nothing_there_changes_nothing(tmp_path: Path) -> None:

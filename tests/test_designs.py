@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.mixtures.designs import SwarmMixture, swarm_design
+from corpusmill.mixtures.designs import SwarmMixture, draws_around, swarm_design
 from corpusmill.pipeline.errors import RequestError
 
 SIZES = {"web": 1_000_000, "code": 600_000, "books": 30_000, "wiki": 8_000}
@@ -96,3 +96,25 @@ def test_impossible_designs_are_refused(sizes: dict[str, int], num_mixtures: int
 def test_impossible_caps_are_refused() -> None:
     with pytest.raises(RequestError, match="the caps allow 30"):
         swarm_design({"a": 10, "b": 20}, 12, budget=31, max_epochs={"a": 1, "b": 1})
+
+
+def test_later_rounds_close_in_on_the_center_under_the_caps() -> None:
+    first = swarm_design(SIZES, 12, budget=200_000, max_epochs={"wiki": 4})
+    center = dict(zip(SIZES, (0.4, 0.3, 0.2, 0.1), strict=False))
+    limit = 4 * SIZES["wiki"] / 200_000
+    distances, before = [], list(first)
+    for number in (1, 2, 3, 4):
+        made = draws_around(
+            center, 30, before, round_number=number, num_tokens=SIZES, budget=200_000, max_epochs={"wiki": 4}
+        )
+        again = draws_around(
+            center, 10, before, round_number=number, num_tokens=SIZES, budget=200_000, max_epochs={"wiki": 4}
+        )
+        assert made[:10] == again  # a longer round begins with a shorter one
+        assert all(mixture.ratios["wiki"] <= limit + 1e-9 for mixture in made)
+        assert len({mixture.name for mixture in [*before, *made]}) == len(before) + 30
+        distances.append(np.mean([sum(abs(m.ratios[n] - center.get(n, 0)) for n in SIZES) for m in made]))
+        before += made
+    assert distances == sorted(distances, reverse=True)
+    with pytest.raises(RequestError, match="--add 9"):
+        draws_around({"a": 1.0}, 9, [SwarmMixture("only-a", {"a": 1.0})], round_number=1, num_tokens={"a": 5}, budget=5)

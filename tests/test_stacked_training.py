@@ -174,3 +174,11 @@ def test_micro_batches_change_rounding_alone() -> None:
     np.testing.assert_allclose(
         trained(replace(TRAINING, num_micro_batches=2), REPLICAS, data), trained(TRAINING, REPLICAS, data), rtol=1e-9
     )
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_some_replicas_after_the_others_change_nothing(many: int) -> None:
+    training, data = replace(TRAINING, dtype="float32"), rows()[:15]
+    np.testing.assert_array_equal(
+        trained(replace(training, replicas_at_once=many), REPLICAS, data), trained(training, REPLICAS, data)
+    )

@@ -33,7 +33,7 @@ def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask:
     return attended.transpose(1, 2).flatten(2)
 
 
-def document_mask(documents_RBT: torch.Tensor, blocks: bool) -> Mask:
+def document_mask(documents_RBT: torch.Tensor, *, blocks: bool) -> Mask:
     """Where a token may look: at itself and what came earlier in its own document.
 
     A matrix [R B, 1, T, T], true where it may; with `blocks` what flex attention takes.

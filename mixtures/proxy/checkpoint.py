@@ -17,16 +17,20 @@ from corpusmill.pipeline.run_folder import RunFolder
 
 @dataclass
 class History:
-    """What a stack has shown so far: losses_SR in nats a token, on the device; measured_ERK in bits per byte."""
+    """What a stack has shown so far: losses_SR in nats a token, on the device; measured_ERK in bits per byte.
+
+    `seconds_R` is each replica's share of the time so far.
+    """
 
     losses_SR: torch.Tensor
     measured_ERK: npt.NDArray[np.float64]
-    seconds: float = 0.0
+    seconds_R: npt.NDArray[np.float64]
 
     @classmethod
     def empty(cls, num_steps: int, num_evaluations: int, num_replicas: int, num_domains: int, device: str) -> "History":
         losses_SR = torch.full((num_steps, num_replicas), float("nan"), device=device)
-        return cls(losses_SR, np.full((num_evaluations, num_replicas, num_domains), np.nan))
+        measured_ERK = np.full((num_evaluations, num_replicas, num_domains), np.nan)
+        return cls(losses_SR, measured_ERK, np.zeros(num_replicas))
 
 
 def save_stack(folder: RunFolder, path: str, stack: StackedTraining, runs: Sequence[str], history: History) -> None:
@@ -39,12 +43,17 @@ def save_stack(folder: RunFolder, path: str, stack: StackedTraining, runs: Seque
     tensors = {name: value.detach().cpu().contiguous() for name, value in stack.state().items()}
     tensors["losses"] = history.losses_SR.cpu()
     tensors["measured"] = torch.from_numpy(history.measured_ERK)
-    facts = {"step": str(stack.step), "seconds": repr(history.seconds), "runs": " ".join(runs)}
-    folder.put(path, save(tensors, facts))
+    tensors["seconds"] = torch.from_numpy(history.seconds_R)
+    folder.put(path, save(tensors, {"step": str(stack.step), "runs": " ".join(runs)}))
 
 
-def load_stack(folder: RunFolder, path: str, stack: StackedTraining, history: History) -> None:
-    """Continues `stack` and its history from the file; nothing happens where there is none."""
+def load_stack(
+    folder: RunFolder, path: str, stack: StackedTraining, history: History, runs: Sequence[str] | None = None
+) -> None:
+    """Continues `stack` and its history from the file; nothing happens where there is none.
+
+    `runs` are the keys of the stack's runs, some of the file's in any order; None where they are the file's.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -54,10 +63,15 @@ def load_stack(folder: RunFolder, path: str, stack: StackedTraining, history: Hi
     try:
         tensors = load(data)
         facts = _metadata(io.BytesIO(data))
+        if runs is not None:
+            stored = facts["runs"].split()
+            index = torch.tensor([stored.index(run) for run in runs])
+            across = {"losses": 1, "measured": 1}  # where the replicas are not the first dimension
+            tensors = {name: value.index_select(across.get(name, 0), index) for name, value in tensors.items()}
         stack.load_state(tensors, int(facts["step"]))
         history.losses_SR.copy_(tensors["losses"])
         history.measured_ERK[:] = tensors["measured"].numpy()
-        history.seconds = float(facts["seconds"])
+        history.seconds_R[:] = tensors["seconds"].numpy()
     except (SafetensorError, KeyError, ValueError, RuntimeError) as error:
         raise DamagedFileError(f"{folder.url}/{path}: {error!r}: delete it; its stack starts anew.") from error
 

@@ -27,4 +27,4 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
 @cache
 def _compiled(function: Callable[..., object], backend: str) -> object:
     torch._dynamo.config.recompile_limit = MAX_SHAPES
-    return torch.compile(function, dynamic=False, backend=backend)
+    return torch.compile(function, dynamic=False, fullgraph=True, backend=backend)

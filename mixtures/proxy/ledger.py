@@ -1,10 +1,11 @@
 """The ledger of a sweep: what every run was trained on and what it lost, as Parquet.
 
-`ledger.parquet` has a row per run: run, mixture, seed, state (finished, or diverged: its losses are null), size,
-num_parameters, learning_rate, plan (fingerprint), steps, tokens, flops, seconds (its share of its stack's); a column
-for each source and domain: ratio_<source> (share of the tokens drawn), bits_per_byte_<domain>, unigram_<domain> (the
-domain's unigram entropy in the same unit); own_bits_per_byte and own_unigram: the same on held-out text in the run's
-own proportions.
+`ledger.parquet` has a row per run: run, mixture, seed, state (finished; diverged, or stopped by halving: its losses
+are null), size, num_parameters, learning_rate, plan (fingerprint), steps, tokens, flops, seconds (its share of its
+stack's); a column for each source and domain: ratio_<source> (share of the tokens drawn), bits_per_byte_<domain>,
+unigram_<domain> (the domain's unigram entropy in the same unit); own_bits_per_byte and own_unigram: the same on
+held-out text in the run's own proportions; and for each task accuracy_<task>, normalised_accuracy_<task> and
+task_bits_per_byte_<task>.
 `curves.parquet`: run, step, tokens, bits_per_token (mean of training since the point before). `evaluations.parquet`:
 run, step, tokens, and bits_per_byte_<domain> at that time.
 """
@@ -12,7 +13,7 @@ run, step, tokens, and bits_per_byte_<domain> at that time.
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,8 @@ class RunResult:
     ratios: dict[str, float]
     evaluations: list[tuple[int, int, dict[str, float]]]  # (step, tokens, bits per byte by domain), the last at the end
     curve: list[tuple[int, int, float]]
+    stopped: bool = False  # by halving, before its end
+    tasks: dict[str, dict[str, float | None]] = field(default_factory=dict)  # the scores of each
 
     @classmethod
     def from_json(cls, facts: dict[str, Any]) -> "RunResult":
@@ -51,6 +54,10 @@ class RunResult:
     @property
     def bits_per_byte(self) -> dict[str, float]:
         return self.evaluations[-1][2]
+
+    @property
+    def state(self) -> str:
+        return "stopped" if self.stopped else "diverged" if self.diverged else "finished"
 
     @property
     def diverged(self) -> bool:
@@ -63,7 +70,7 @@ def write_ledger(
     """Writes the three files under `path` and gives the ledger's path."""
     sources = sorted({name for result in results for name in result.ratios})
     rows = [ledger_row(result, sources, domains, shape) for result in results]
-    schema = ledger_schema(sources, domains)
+    schema = ledger_schema(sources, domains, sorted({name for result in results for name in result.tasks}))
     _put_table(folder, f"{path}/ledger.parquet", pa.Table.from_pylist(rows, schema=schema))
     points = [
         {"run": result.run, "step": step, "tokens": tokens, "bits_per_token": finite(bits)}
@@ -87,16 +94,18 @@ def ledger_row(result: RunResult, sources: Sequence[str], domains: Sequence[Doma
     shares = {domain.name: share_of(domain.name, result.ratios) for domain in domains}
     if any(shares.values()):
         own["own_unigram"] = mixed_unigram_bits_per_byte(shares, domains, shape.vocab_size)
-        if not result.diverged:
+        if result.state == "finished":
             own["own_bits_per_byte"] = mixed_bits_per_byte(shares, result.bits_per_byte, domains)
+    bits = dict.fromkeys(result.bits_per_byte, math.nan) if result.stopped else result.bits_per_byte
+    for name, scores in result.tasks.items():
+        own |= {f"{column}_{name}": scores[measure] for column, measure in TASK_COLUMNS.items()}
     facts = {name: getattr(result, name) for name, _ in FACTS if hasattr(result, name)}
     return {
         **facts,
-        "state": "diverged" if result.diverged else "finished",
         "num_parameters": shape.num_parameters,
         **own,
         **{f"ratio_{name}": result.ratios.get(name, 0.0) for name in sources},
-        **{f"bits_per_byte_{domain.name}": finite(result.bits_per_byte[domain.name]) for domain in domains},
+        **{f"bits_per_byte_{domain.name}": finite(bits[domain.name]) for domain in domains},
         **{f"unigram_{domain.name}": domain.unigram_bits_per_byte for domain in domains},
     }
 
@@ -128,10 +137,18 @@ CURVES: list[tuple[str, pa.DataType]] = [
 ]
 
 
-def ledger_schema(sources: Sequence[str], domains: Sequence[Domain]) -> pa.Schema:
+TASK_COLUMNS = {
+    "accuracy": "accuracy",
+    "normalised_accuracy": "normalised_accuracy",
+    "task_bits_per_byte": "bits_per_byte",
+}
+
+
+def ledger_schema(sources: Sequence[str], domains: Sequence[Domain], tasks: Sequence[str] = ()) -> pa.Schema:
     names = [f"ratio_{name}" for name in sources]
     names += [f"{kind}_{domain.name}" for kind in ("bits_per_byte", "unigram") for domain in domains]
     names += ["own_bits_per_byte", "own_unigram"]
+    names += [f"{column}_{task}" for task in tasks for column in TASK_COLUMNS]
     return pa.schema([*FACTS, *((name, pa.float64()) for name in names)])
 
 

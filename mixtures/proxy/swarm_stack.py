@@ -1,124 +1,132 @@
-"""Trains one stack of a swarm from its checkpoint or its start, measures it, and commits the results of its runs."""
+"""Trains one stack of a swarm, from its checkpoint or its start to its end or the end of a round of halving.
+
+A stack is told by what it is made of, so that any process can train it: this one, another, or one on another machine
+that sees the run folder.
+"""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, Protocol
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.proxy.checkpoint import History, load_stack, save_stack
 from corpusmill.mixtures.proxy.evaluate import bits_per_byte
-from corpusmill.mixtures.proxy.held_out import Domain
+from corpusmill.mixtures.proxy.held_out import Domain, read_held_out
 from corpusmill.mixtures.proxy.ledger import RunResult
-from corpusmill.mixtures.proxy.stacked_training import StackedTraining, Training
-from corpusmill.mixtures.proxy.swarm_settings import SwarmRun, SwarmSettings, device_of
-from corpusmill.mixtures.proxy.transformer import Shape, shape_of
-from corpusmill.mixtures.sources import Tokenizer
+from corpusmill.mixtures.proxy.stacked_training import StackedTraining
+from corpusmill.mixtures.proxy.step_rows import Rows, step_rows
+from corpusmill.mixtures.proxy.swarm_settings import SwarmRun, SwarmSettings
+from corpusmill.mixtures.proxy.tasks import EncodedTask, score_task
+from corpusmill.mixtures.sources import Tokenizer, read_manifest
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.fingerprint import hash_json
 from corpusmill.pipeline.run_folder import RunFolder
 
 UNIGRAM_TOKENS = 1 << 20  # of a run's first tokens, counted for the head's bias
-ROWS_BYTES = 1 << 26  # token rows held in memory at a time
 CURVE_POINTS = 50
 
 
-class Rows(Protocol):
-    """What a proxy is trained on: rows [n, T + 1] of token ids at positions [start, stop)."""
+@dataclass(frozen=True)
+class Stack:
+    """Runs to train together until `stop` steps, on from `checkpoint` where there is one (with these runs or more)."""
 
-    def rows(self, start: int, stop: int, dtype: npt.DTypeLike = np.int64) -> npt.NDArray[Any]: ...
+    run: str
+    settings: SwarmSettings
+    runs: tuple[SwarmRun, ...]
+    stop: int
+    checkpoint: str | None
+    tasks: tuple[EncodedTask, ...] = ()
+
+    @property
+    def keys(self) -> list[str]:
+        return [each.key for each in self.runs]
+
+    @property
+    def path(self) -> str:
+        """Of its files, without an ending."""
+        return f"sweeps/{self.settings.name}/groups/{hash_json(self.keys)}"
 
 
-def train_stack(
-    folder: RunFolder,
-    settings: SwarmSettings,
-    group: Sequence[SwarmRun],
-    loaders: Sequence[Rows],
-    domains: Sequence[Domain],
-    tokenizer: Tokenizer,
-    progress: Callable[[int], None],
-) -> list[RunResult]:
-    """The results of the runs, in order. `progress` is called with the tokens of each step."""
-    keys = [each.key for each in group]
-    path = f"sweeps/{settings.name}/groups/{hash_json(keys)}"
-    training = training_of(settings, tokenizer)
-    shape = training.shape
-    stack = StackedTraining(training, [each.replica for each in group])
-    history = History.empty(settings.num_steps, settings.num_evaluations, len(group), len(domains), training.device)
-    load_stack(folder, f"{path}.safetensors", stack, history)
-    if stack.step == 0:
-        stack.start_at_unigram(np.stack([first_counts(loader, settings, shape) for loader in loaders]))
-    progress(stack.step * len(group) * settings.tokens_per_step)
-    evaluations = {evaluation_step(settings, index): index for index in range(settings.num_evaluations - 1)}
-    before, started = history.seconds, time.monotonic()
-    saved = started
-    for step, rows_RBT in steps(loaders, settings, stack.step):
-        history.losses_SR[step] = stack.train_step(rows_RBT)
+def train_stack(stack: Stack, progress: Callable[[int], None]) -> list[RunResult]:
+    """The results of the runs, in order, as they are at `stop`. `progress` is called with the tokens of each step."""
+    settings, folder = stack.settings, RunFolder(stack.run)
+    manifest = read_manifest(Path(stack.run))
+    domains = read_held_out(manifest, settings.held_out_tokens)
+    loaders = [PlanLoader(each.plan, manifest) for each in stack.runs]
+    at = settings.evaluation_steps()
+    training = settings.training(manifest.tokenizer)
+    models = StackedTraining(training, [each.replica for each in stack.runs])
+    history = History.empty(settings.num_steps, len(at), len(stack.runs), len(domains), training.device)
+    if stack.checkpoint:
+        load_stack(folder, stack.checkpoint, models, history, stack.keys)
+    if models.step == 0:
+        counts = [first_counts(loader, settings, manifest.tokenizer.vocab_size) for loader in loaders]
+        models.start_at_unigram(np.stack(counts))
+    tokens_a_step = len(stack.runs) * settings.tokens_per_step
+    progress(models.step * tokens_a_step)
+    saved = counted = time.monotonic()
+    old = stack.checkpoint
+    steps = range(models.step, max(models.step, stack.stop))
+    for step, rows_RBT in zip(
+        steps, step_rows(loaders, settings.num_sequences, steps, training.device, settings.tokens_in), strict=True
+    ):
+        history.losses_SR[step] = models.train_step(rows_RBT)
         fault_point("sweep:step")
-        if stack.step in evaluations:
-            history.measured_ERK[evaluations[stack.step]] = measure(stack, domains, tokenizer)
-        progress(len(group) * settings.tokens_per_step)
+        if models.step in at:
+            history.measured_ERK[at.index(models.step)] = measure(models, domains, manifest.tokenizer)
+        progress(tokens_a_step)
         now = time.monotonic()
-        if now - saved >= settings.checkpoint_s or stack.step == settings.num_steps:
-            history.seconds = before + now - started
-            save_stack(folder, f"{path}.safetensors", stack, keys, history)
-            saved = now
+        if now - saved >= settings.checkpoint_s or models.step == stack.stop:
+            history.seconds_R += (now - counted) / len(stack.runs)
+            save_stack(folder, f"{stack.path}.safetensors", models, stack.keys, history)
+            saved = counted = now
             fault_point("sweep:checkpoint")
-    history.seconds = before + time.monotonic() - started
-    history.measured_ERK[-1] = measure(stack, domains, tokenizer)
-    results = [run_result(settings, each, number, history, domains, shape) for number, each in enumerate(group)]
-    folder.put_json(f"{path}.json", [asdict(result) for result in results])
+            if old not in (None, f"{stack.path}.safetensors"):  # its other runs were stopped
+                folder.remove(str(old))
+                old = None
+    results = [run_result(stack, number, history, domains, models) for number in range(len(stack.runs))]
+    if models.step < settings.num_steps:
+        return results
+    folder.put_json(f"{stack.path}.json", [asdict(result) for result in results])
     fault_point("sweep:results")
-    folder.remove(f"{path}.safetensors")
+    folder.remove(f"{stack.path}.safetensors")
     return results
 
 
-def training_of(settings: SwarmSettings, tokenizer: Tokenizer) -> Training:
-    device = device_of(settings)
-    return Training(
-        shape=shape_of(settings.size, tokenizer.vocab_size),
-        num_steps=settings.num_steps,
-        sequence_length=settings.sequence_length,
-        num_sequences=settings.num_sequences,
-        optimizer=settings.optimizer,
-        end_of_document=tokenizer.end_of_document if settings.document_masks else None,
-        device=device,
-        bfloat16=device != "cpu",
-        fuse=device != "cpu",
-        cuda_graph=settings.cuda_graph and device != "cpu",
-    )
-
-
-def evaluation_step(settings: SwarmSettings, index: int) -> int:
-    """After how many steps evaluation `index` (from 0) is done; the last is at the end."""
-    return -(-settings.num_steps * (index + 1) // settings.num_evaluations)
-
-
-def measure(stack: StackedTraining, domains: Sequence[Domain], tokenizer: Tokenizer) -> npt.NDArray[np.float64]:
+def measure(models: StackedTraining, domains: Sequence[Domain], tokenizer: Tokenizer) -> npt.NDArray[np.float64]:
     """Bits per byte [R, K] of every model on every domain, as they are now."""
     return bits_per_byte(
-        stack.parameters,
-        stack.training.shape,
+        models.parameters,
+        models.training.shape,
         domains,
-        sequence_length=stack.training.sequence_length,
+        sequence_length=models.training.sequence_length,
         end_of_document=tokenizer.end_of_document,
-        bfloat16=stack.training.bfloat16,
+        bfloat16=models.training.bfloat16,
     )
 
 
 def run_result(
-    settings: SwarmSettings, run: SwarmRun, number: int, history: History, domains: Sequence[Domain], shape: Shape
+    stack: Stack, number: int, history: History, domains: Sequence[Domain], models: StackedTraining
 ) -> RunResult:
-    """What is written down of replica `number`."""
+    """What is written down of replica `number`, at the step where the models are."""
+    settings, run, training = stack.settings, stack.runs[number], models.training
     names = [domain.name for domain in domains]
-    measured_EK = history.measured_ERK[:, number]
     evaluations = []
-    for index, bits_K in enumerate(measured_EK.tolist()):
-        step = evaluation_step(settings, index)
-        evaluations.append((step, step * settings.tokens_per_step, dict(zip(names, bits_K, strict=True))))
+    for step, bits_K in zip(settings.evaluation_steps(), history.measured_ERK[:, number].tolist(), strict=True):
+        if step <= models.step:
+            evaluations.append((step, step * settings.tokens_per_step, dict(zip(names, bits_K, strict=True))))
+    scores = {}
+    if stack.tasks and models.step == settings.num_steps:
+        one = {name: value[number : number + 1] for name, value in models.parameters.items()}
+        for task in stack.tasks:
+            (score,) = score_task(one, training.shape, task, bfloat16=training.bfloat16)
+            scores[task.name] = asdict(score)
+    tokens = models.step * settings.tokens_per_step
     return RunResult(
         key=run.key,
         run=run.name,
@@ -127,39 +135,22 @@ def run_result(
         learning_rate=run.replica.learning_rate,
         size=settings.size,
         plan=run.plan.fingerprint,
-        tokens=settings.num_tokens,
-        steps=settings.num_steps,
-        flops=shape.flops_per_token(settings.sequence_length) * settings.num_tokens,
-        seconds=history.seconds / history.measured_ERK.shape[1],
+        tokens=tokens,
+        steps=models.step,
+        flops=training.shape.flops_per_token(settings.sequence_length) * tokens,
+        seconds=float(history.seconds_R[number]),
+        stopped=models.step < settings.num_steps,
         ratios={name: rows / run.plan.num_rows for name, rows in run.plan.rows_by_source().items()},
         evaluations=evaluations,
-        curve=curve(history.losses_SR[:, number].cpu().numpy(), settings.tokens_per_step),
+        curve=curve(history.losses_SR[: models.step, number].cpu().numpy(), settings.tokens_per_step),
+        tasks=scores,
     )
 
 
-def finished_results(folder: RunFolder, name: str) -> dict[str, RunResult]:
-    """The results of every finished stack of a sweep, by the key of the run."""
-    found = [path for path in folder.names(f"sweeps/{name}/groups") if path.endswith(".json")]
-    results = [RunResult.from_json(facts) for path in found for facts in folder.read_json(path)]
-    return {result.key: result for result in results}
-
-
-def steps(loaders: Sequence[Rows], settings: SwarmSettings, first: int) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    """(step, rows [R, B, T + 1]) from step `first` on; rows are read many steps at a time."""
-    batch = settings.num_sequences
-    row_bytes = len(loaders) * batch * (settings.sequence_length + 1) * 8
-    many = max(1, ROWS_BYTES // row_bytes)
-    for start in range(first, settings.num_steps, many):
-        stop = min(settings.num_steps, start + many)
-        rows = np.stack([loader.rows(start * batch, stop * batch) for loader in loaders])
-        for step in range(start, stop):
-            yield step, rows[:, (step - start) * batch : (step - start + 1) * batch]
-
-
-def first_counts(loader: Rows, settings: SwarmSettings, shape: Shape) -> npt.NDArray[np.int64]:
+def first_counts(loader: Rows, settings: SwarmSettings, vocab_size: int) -> npt.NDArray[np.int64]:
     """How often each token is a target in the first rows that the run trains on, [V]."""
     num_rows = min(settings.num_steps * settings.num_sequences, -(-UNIGRAM_TOKENS // settings.sequence_length))
-    return np.bincount(loader.rows(0, num_rows)[:, 1:].ravel(), minlength=shape.vocab_size)
+    return np.bincount(loader.rows(0, num_rows)[:, 1:].ravel(), minlength=vocab_size)
 
 
 def curve(losses_S: npt.NDArray[np.float32], tokens_per_step: int) -> list[tuple[int, int, float]]:

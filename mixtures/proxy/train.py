@@ -150,7 +150,7 @@ def train_plan(
         )
     num_tokens = training.num_steps * batch * plan.sequence_length
     flops_per_token, matmul = shape.flops_per_token(plan.sequence_length), num_ranks * matmul_flops_per_s(device)
-    before, began, started = history.seconds, stack.step, time.monotonic()
+    before, began, started = float(history.seconds_R[0]), stack.step, time.monotonic()
     saved = started
     while stack.step < training.num_steps:
         start, stop = rank_slice(stack.step * batch, batch, rank, num_ranks)
@@ -164,11 +164,10 @@ def train_plan(
         rate = (stack.step - began) * batch * plan.sequence_length / (time.monotonic() - started)
         progress(Pace(stack.step * batch * plan.sequence_length, num_tokens, rate, rate * flops_per_token / matmul))
         if rank == 0 and (now - saved >= settings.checkpoint_s or last):
-            history.seconds = before + now - started
+            history.seconds_R[0] = before + now - started
             save_stack(folder, checkpoint, stack, [key], history)
             saved = now
     seconds = time.monotonic() - started
-    history.seconds = before + seconds
     rate = (stack.step - began) * batch * plan.sequence_length / seconds
     bits_K = measure(stack, domains, manifest.tokenizer)[0].tolist()
     result = TrainResult(
@@ -180,7 +179,7 @@ def train_plan(
         tokens=num_tokens,
         tokens_per_step=batch * plan.sequence_length,
         flops=num_tokens * flops_per_token,
-        seconds=history.seconds,
+        seconds=before + seconds,
         tokens_per_s=rate,
         matmul_flops_per_s=matmul,
         mfu=rate * flops_per_token / matmul,

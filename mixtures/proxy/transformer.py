@@ -189,7 +189,7 @@ def final_states(
     embedding = parameters["embedding"]
     dtype = torch.bfloat16 if bfloat16 else embedding.dtype
     cos_TK, sin_TK = rotary_angles(tokens_RBT.shape[2], shape.head_width, dtype, embedding.device)
-    mask = None if documents_RBT is None else document_mask(documents_RBT, fuse)
+    mask = None if documents_RBT is None else document_mask(documents_RBT, blocks=fuse and tokens_RBT.is_cuda)
     stream = compiled(residual_stream) if fuse else residual_stream
     return stream(parameters, shape, tokens_RBT, cos_TK, sin_TK, mask, dtype)
 

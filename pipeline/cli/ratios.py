@@ -1,11 +1,13 @@
 """Commands from token shards to ratios: sweep, fit, choose. Each takes a recipe, or a run folder that has one."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
 from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
+from corpusmill.pipeline.cli.trainer import read_tasks, short
 from corpusmill.pipeline.errors import RequestError
 
 place_argument = click.argument("place", metavar="RECIPE|RUN")
@@ -37,41 +39,73 @@ def section(recipe: Any, name: str) -> Any:
     return found
 
 
-def train_swarm(run: Path, settings: Any, mixtures: Any, bars: Bars, label: str) -> Path:
+def train_swarm(
+    run: Path, settings: Any, mixtures: Any, bars: Bars, label: str, task_files: tuple[Path, ...] = ()
+) -> Path:
     """Train proxies with a bar; gives the ledger's path."""
     from corpusmill.mixtures.proxy.swarm import SwarmSettings, run_swarm
 
-    def progress(done: int, total: int) -> None:
-        bars.steps(label, done, total)
+    made, started = SwarmSettings(**settings), time.monotonic()
+    before: list[int] = []
 
-    return run_swarm(run, SwarmSettings(**settings), mixtures, progress)
+    def progress(done: int, total: int) -> None:
+        before.append(done) if not before else None
+        rate = (done - before[0]) / max(time.monotonic() - started, 1e-9)
+        bars.steps(label, done, total, f"{short(rate)} tok/s")
+
+    return run_swarm(run, made, mixtures, progress, read_tasks(run, task_files, made.sequence_length))
 
 
 @click.command()
 @place_argument
 @run_option
+@click.option("--add", type=click.IntRange(1), help="Add a round of so many mixtures around the chosen ratios.")
 @json_option
-def sweep(place: str, run_url: str | None, as_json: bool) -> None:
+def sweep(place: str, run_url: str | None, add: int | None, as_json: bool) -> None:
     """Train a swarm of proxies, one per mixture; write RUN/sweeps/NAME/ledger.parquet. Run it again to go on.
 
-    Example: corpusmill sweep runs/quickstart
+    Example: corpusmill sweep runs/quickstart --add 4
     """
     import pyarrow.parquet as pq
 
+    from corpusmill.mixtures.noise import noise_of
     from corpusmill.mixtures.sources import read_manifest
+    from corpusmill.mixtures.sweep import add_round
+    from corpusmill.pipeline.run_folder import RunFolder
 
     recipe, run = recipe_and_run(place, run_url)
     settings = section(recipe, "sweep")
+    if add is not None:
+        add_round(RunFolder(str(run)), settings.name, add, chosen_ratios(run, settings.name))
     with Bars() as bars:
         mixtures = settings.design(read_manifest(run))
-        ledger = train_swarm(run, settings.training(), mixtures, bars, "sweep (tokens)")
+        files = tuple(Path(file) for file in settings.tasks)
+        ledger = train_swarm(run, settings.training(), mixtures, bars, "sweep (tokens)", files)
     table = pq.read_table(ledger)
-    failed = sum(state != "finished" for state in table.column("state").to_pylist())
+    states = table.column("state").to_pylist()
+    facts = {"format": 1, "runs": table.num_rows, "failed": states.count("diverged"), "ledger": str(ledger)}
+    noise = noise_of(ledger)
     if as_json:
-        print_json({"format": 1, "runs": table.num_rows, "failed": failed, "ledger": str(ledger)})
+        print_json(facts | {"stopped": states.count("stopped"), "noise": noise})
         return
     columns = ["run", *(name for name in table.column_names if name.startswith("bits_per_byte_"))]
     print_table(f"{ledger}", columns, [[row[key] for key in columns] for row in table.select(columns).to_pylist()])
+    print_table(
+        "\nbits per byte: what differs", ("domain", *NOISE), [[n["domain"], *(n[k] for k in NOISE)] for n in noise]
+    )
+
+
+NOISE = ("mixtures", "seeds", "checkpoints", "signal_to_noise")
+
+
+def chosen_ratios(run: Path, name: str) -> dict[str, float]:
+    """The ratios of the sweep's choice. Raises RequestError where none was made."""
+    import json
+
+    path = run / "sweeps" / name / "choice.json"
+    if not path.exists():
+        raise RequestError(f"--add: {path} is missing, and a round is drawn around it: corpusmill choose {run}")
+    return {source: float(each["ratio"]) for source, each in json.loads(path.read_bytes())["ratios"].items()}
 
 
 def ledger_of(place: str, name: str) -> Path:

@@ -16,7 +16,7 @@ make_environment() { # NAME PACKAGE…
   touch "$stamp"
 }
 
-make_environment engines --editable . ray s3fs 'moto[server]'
+make_environment engines "torch==2.13.0" --editable '.[proxy]' ray s3fs 'moto[server]'
 tests/real/conformance.sh
 tests/real/readers.sh
 
