@@ -26,31 +26,44 @@ def check_recipe(
     only columns that something before it measures.
     """
     problems: list[Problem] = []
-    stages = [("sources." + source.name, stage) for source in recipe.sources for stage in _stages_of(source)]
-    stages += [(f"stages.{entry.label}", entry.stage) for entry in recipe.entries]
-    for key, stage in stages:
-        problems += [Problem(file, 0, key, message) for message in _stage_problems(stage)]
-    problems += [Problem(file, 0, key, message) for key, message in _column_problems(recipe)]
+    for source in recipe.sources:
+        found = [message for stage in _stages_of(source) for message in _stage_problems(stage)]
+        problems += [Problem(file, source.line, f"sources.{source.name}", message) for message in found]
+    for entry, message in [(e, message) for e in recipe.entries for message in _stage_problems(e.stage)]:
+        problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
+    for entry, message in _column_problems(recipe):
+        problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
     if problems:
         return [], problems
     phases: list[dict[str, Any]] = []
     for each in planned:
         phase = each.phase
-        entry: dict[str, Any] = {"name": phase.name, "stages": list(each.stages), "units": None, "bytes": None}
-        entry["rules"] = []
+        shown: dict[str, Any] = {"name": phase.name, "stages": list(each.stages), "units": None, "bytes": None}
+        shown["rules"] = []
         if isinstance(phase, MakePhase):
             try:
                 units = phase.units(RunFolder("."))
             except (CorpusmillError, OSError) as error:
-                problems.append(Problem(file, 0, "sources", str(error)))
+                problems += _input_problems(phase, file) or [Problem(file, 0, "sources", str(error))]
                 continue
-            entry |= {"units": len(units), "bytes": sum(unit.num_bytes for unit in units)}
-            entry["rules"] = [f"{text} (early)" for e in recipe.entries if e.early for text in _rule_texts(e)]
+            shown |= {"units": len(units), "bytes": sum(unit.num_bytes for unit in units)}
+            shown["rules"] = [f"{text} (early)" for e in recipe.entries if e.early for text in _rule_texts(e)]
         elif isinstance(phase, DecidePhase):
-            entry["units"] = phases[0]["units"] if phases else None
-            entry["rules"] = [text for e in phase.entries for text in _rule_texts(e)]
-        phases.append(entry)
+            shown["units"] = phases[0]["units"] if phases else None
+            shown["rules"] = [text for e in phase.entries for text in _rule_texts(e)]
+        phases.append(shown)
     return phases, problems
+
+
+def _input_problems(phase: MakePhase, file: str) -> list[Problem]:
+    """The sources whose files cannot be found, by the line of the source."""
+    found = []
+    for source in phase.sources:
+        try:
+            phase.files(source)
+        except (CorpusmillError, OSError) as error:
+            found.append(Problem(file, source.line, f"sources.{source.name}.paths", str(error)))
+    return found
 
 
 def _stages_of(source: Any) -> list[Stage]:
@@ -68,26 +81,25 @@ def _stage_problems(stage: Stage) -> list[str]:
     return found
 
 
-def _column_problems(recipe: Recipe) -> list[tuple[str, str]]:
+def _column_problems(recipe: Recipe) -> list[tuple[StageEntry, str]]:
     """Columns that a rule or stage reads and nothing measured before it."""
     found = []
     measured: set[str] = set(PART_COLUMNS)
     late: set[str] = set()  # measured by gathers: not there yet when an early rule runs
     for entry in recipe.entries:
-        key = f"stages.{entry.label}"
         adds = set(entry.adds())
         visible = measured if entry.early else measured | late
         for name in entry.stage.reads():
             if name not in (measured | late if entry.stage.kind == "gather" else measured):
-                found.append((key, f"reads '{name}', which no stage before it measures; {nearest(name, measured)}"))
+                found.append((entry, f"reads '{name}', which no stage before it measures; {nearest(name, measured)}"))
         sources = [source.name for source in recipe.sources if entry.applies_to(source.name)]
         for rule in {rule.name: rule for source in sources for rule in entry.rules(source)}.values():
             for name in rule.needs():
                 if name not in visible | adds:
                     hint = nearest(name, visible | adds)
-                    found.append((key, f"rule {rule.name} reads '{name}', which nothing measures before it; {hint}"))
+                    found.append((entry, f"rule {rule.name} reads '{name}', which nothing measures before it; {hint}"))
         if entry.early and entry.stage.kind == "gather":
-            found.append((key, "a gather needs all documents and cannot be early"))
+            found.append((entry, "a gather needs all documents and cannot be early"))
         if entry.stage.kind == "gather":
             late |= adds
         else:

@@ -52,6 +52,7 @@ class Source:
     paths: tuple[str, ...]
     extractor: Stage | None = None
     max_bytes: int | None = None  # files in order of the hash of their name, as many as fit
+    line: int = field(default=0, compare=False)  # of the recipe file, 0 where there is none
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class StageEntry:
     early: bool = False  # its rules run inside make
     per_source: tuple[tuple[str, Stage], ...] = ()  # the stage with other thresholds for a source
     per_language: tuple[tuple[str, Stage], ...] = ()  # and for documents of a language (ISO 639-1)
+    line: int = field(default=0, compare=False)  # of the recipe file, 0 where there is none
 
     def applies_to(self, source: str) -> bool:
         return not self.only or source in self.only
@@ -303,7 +305,7 @@ class _Reader:
         self._report(path, problems)
         if reader is None or place is None:
             return None
-        return Source(name, reader, place.paths, extractor, place.max_bytes)
+        return Source(name, reader, place.paths, extractor, place.max_bytes, self.lines.get(path, 0))
 
     def _stage(self, name: Any, settings: Any, path: KeyPath, kinds: tuple[str, ...], below: KeyPath) -> Stage | None:
         """An instance of a stage; `path` is where its name stands, `below` where its settings do."""
@@ -366,7 +368,8 @@ class _Reader:
         for source, _ in variants["per_source"]:
             if source not in sources:
                 self.problem((*place, "per_source"), f"no such source: {source!r}; {nearest(source, sources)}")
-        entry = StageEntry(stage, choices.label or name, choices.only, choices.early, **variants)
+        line = self.lines.get(place, self.lines.get(path, 0))
+        entry = StageEntry(stage, choices.label or name, choices.only, choices.early, **variants, line=line)
         try:
             entry.rules("")
         except RequestError as error:

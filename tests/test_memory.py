@@ -2,13 +2,14 @@
 
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from small_corpus import document
+from small_corpus import WORDS, ZH, document
 
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.status import read_status
@@ -41,14 +42,22 @@ def peak_mib(tree: dict[str, object], run: Path) -> int:
 
 
 def write_much(folder: Path, num_bytes: int, num_files: int) -> None:
-    """Files of JSON lines of about `num_bytes` in all; every document differs, some nearly repeat."""
+    """Files of JSON lines of about `num_bytes` in all: texts that differ, and after every fourth a near-copy of it."""
     folder.mkdir()
-    number = 0
+    pairs = [f"{first}{second}" for first in WORDS for second in WORDS]
+    number, text = 0, ""
     for index in range(num_files):
         left = num_bytes // num_files
         with (folder / f"part-{index:02d}.jsonl").open("w", encoding="utf-8") as file:
             while left > 0:
-                text = "".join(document(number * 7 + i) for i in range(6)) + f"\nCopy {number} of {number % 1000}."
+                generator = random.Random(number)
+                if number % 5 == 4:
+                    text += f"Copy {number}.\n"
+                elif number % 9 == 8:
+                    text = "".join(generator.choices(ZH, k=900)) + "。\n"
+                else:
+                    words = generator.choices(pairs, k=300)
+                    text = "".join(" ".join(words[i : i + 15]) + ".\n" for i in range(0, 300, 15))
                 line = json.dumps({"id": f"{number:09d}", "text": text}, ensure_ascii=False) + "\n"
                 file.write(line)
                 left -= len(line.encode())

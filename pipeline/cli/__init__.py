@@ -19,7 +19,18 @@ from corpusmill.pipeline.cli.trainer import train
 from corpusmill.pipeline.errors import CorpusmillError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Verbs(click.Group):
+    """Commands in the order of the work, each with the whole first sentence of its help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(200)) for name, each in self.commands.items()])
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="corpusmill")
 def cli() -> None:
     """Raw text to pretraining token shards, and the ratios in which to mix them.

@@ -5,6 +5,7 @@ import click
 from corpusmill.pipeline.cli.output import json_option, print_json, print_table
 from corpusmill.pipeline.cli.runs import existing_run, run_argument
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.run_folder import RunFolder
 
 SHOWN_CHARACTERS = 600
 
@@ -69,6 +70,16 @@ def show(run: str, dropped: str | None, failed: str | None, count: int, as_json:
             click.echo(f"… {len(text) - SHOWN_CHARACTERS:,} more characters")
         click.echo()
     click.echo(f"{len(documents) + len(records)} documents", err=True)
+    if (failed or dropped) and not documents and not records:
+        click.echo(f"Rules and reasons of this run: {', '.join(caught_by(folder)) or 'none'}", err=True)
+
+
+def caught_by(run: RunFolder) -> list[str]:
+    """The rules and reasons by which the run lost documents."""
+    from corpusmill.pipeline.status import read_status
+
+    books = [source["documents"] for source in read_status(run)["sources"].values()]
+    return sorted({name for each in books for kind in ("dropped", "failed") for name in each[kind]})
 
 
 @click.command()

@@ -200,11 +200,14 @@ def source_warnings(status: dict[str, Any]) -> list[str]:
 
 def print_status(status: dict[str, Any]) -> None:
     """The tables of `status` and `build`."""
-    print_table(
-        f"{status['run']}: {status['state']}",
-        ("phase", "units", "done"),
-        [(phase["name"], phase["units"], phase["done"]) for phase in status["phases"]],
-    )
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for phase in status["phases"]:
+        groups.setdefault(phase["name"].partition("/")[0], []).append(phase)
+    steps = [
+        (name, len(phases), sum(phase["units"] or 0 for phase in phases), sum(phase["done"] for phase in phases))
+        for name, phases in groups.items()
+    ]
+    print_table(f"{status['run']}: {status['state']}", ("step", "phases", "units so far", "done"), steps)
     rows = []
     for name, books in status["sources"].items():
         documents = books["documents"]
