@@ -1,20 +1,18 @@
-"""Positions asked one by one, pickled to workers, and read by Grain where an environment has it."""
+"""Positions asked one by one, pickled to workers, and as an iterable with its state."""
 
-import json
-import os
 import pickle
-import subprocess
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import pytest
+from small_shards import write_shards
 from test_batches import LENGTH, NUM_ROWS, make_loader
 
-from corpusmill.mixtures.random_access import PlanSource, plan_items
-
-ROOT = Path(__file__).resolve().parent.parent
-PEERS = ROOT / ".venv-loader/bin/python"  # made by benchmarks/loader.py
+from corpusmill.mixtures.loader import PlanLoader
+from corpusmill.mixtures.mixture import Mixture, make_plan
+from corpusmill.mixtures.random_access import PlanItems, PlanSource, plan_items
+from corpusmill.mixtures.segments import IGNORED
+from corpusmill.mixtures.sources import read_manifest
 
 
 def test_items_by_position_also_after_pickling(tmp_path: Path) -> None:
@@ -36,30 +34,18 @@ def test_plain_items(tmp_path: Path) -> None:
     items = list(islice(plan_items(str(tmp_path), str(tmp_path / "plans/main.json"), position=5), 3))
     assert [item["input_ids"] for item in items] == loader.rows(5, 8)[:, :-1].tolist()
     assert all(item["labels"] == item["input_ids"] and len(item["labels"]) == LENGTH for item in items)
+    stream = PlanItems(loader)
+    assert list(islice(stream, 5))[4]["input_ids"] == loader.rows(4, 5)[0, :-1].tolist()
+    again = PlanItems(loader)
+    again.load_state_dict(stream.state_dict())
+    assert len(again) == NUM_ROWS - 5
+    assert next(iter(again)) == items[0]
 
 
-GRAIN = """
-import json, sys
-from pathlib import Path
-import grain
-from corpusmill.mixtures.loader import PlanLoader
-from corpusmill.mixtures.plan import Plan
-from corpusmill.mixtures.random_access import PlanSource
-run = Path(sys.argv[1])
-source = PlanSource(PlanLoader.open(run, Plan.load(run / "plans/main.json")))
-assert isinstance(source, grain.sources.RandomAccessDataSource)
-batches = iter(grain.MapDataset.source(source).to_iter_dataset().batch(8))
-print(json.dumps([next(batches)["inputs"].tolist() for _ in range(3)]))
-"""
-
-
-@pytest.mark.real
-def test_grain_reads_the_plan(tmp_path: Path) -> None:
-    if not PEERS.exists():
-        pytest.skip(f"no {PEERS}: benchmarks/loader.py makes it")
-    loader = make_loader(tmp_path)
-    loader.plan.save(tmp_path / "plans/main.json")
-    environment = os.environ | {"PYTHONWARNINGS": "ignore", "PYTHONPATH": str(ROOT / ".typing")}
-    done = subprocess.run([PEERS, "-c", GRAIN, tmp_path], capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == loader.rows(0, 24)[:, :-1].reshape(3, 8, LENGTH).tolist()
+def test_labels_that_a_model_shifts_leave_out_what_has_no_loss(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"web": [300]}, document_tokens=30)
+    mixture = Mixture(tokens=50, sequence_length=50, packing="document")
+    loader = PlanLoader.open(tmp_path, make_plan(read_manifest(tmp_path), mixture))
+    (item,) = PlanItems(loader)
+    assert item["labels"][:30] == item["input_ids"][:30]
+    assert item["labels"][30:] == [IGNORED] * 20

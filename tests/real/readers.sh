@@ -1,5 +1,5 @@
 #!/bin/sh
-# The environments of the readers of token shards and exports: heavy, and in conflict with ours and with each other.
+# The environments of the readers of token shards and exports, and of trainers on our plans: heavy, and in conflict with ours and with each other.
 # Not under constraints.txt, since mosaicml-streaming wants another NumPy. Idempotent.
 set -e
 cd "$(dirname "$0")/../.."
@@ -15,4 +15,6 @@ environment() { # NAME PACKAGE…
 }
 
 environment readers torch==2.13.0 megatron-core==0.16.1 datatrove==0.10.1 litdata==0.2.76 ai2-olmo-core==3.0.0 sentencepiece
+environment trainers torch==2.13.0 transformers==5.24.0 accelerate==1.15.0 datasets==4.7.0 grain==0.2.18 \
+    torchtitan==0.3.0 torchdata==0.11.0 triton fsspec pyarrow click PyYAML pydantic
 environment mosaic torch==2.13.0 mosaicml-streaming==0.13.0
