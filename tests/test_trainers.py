@@ -1,4 +1,4 @@
-"""Other people's trainers on our shards, each in the plan's order: Grain's loader, Hugging Face's Trainer, torchtitan's."""
+"""Other people's trainers on our shards, each in the plan's order: Grain's loader, Hugging Face's, torchtitan's."""
 
 import json
 import os
