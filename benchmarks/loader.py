@@ -1,16 +1,16 @@
-"""Speed of reading training rows from token files, beside megatron-core, litdata and OLMo-core.
+"""Speed of reading training rows from token files, beside megatron-core, litdata, mosaicml-streaming and OLMo-core.
 
     python benchmarks/loader.py [--quick] [--json] [--input RUN_FOLDER]
 
 Every reader gets the same tokens in its own layout and gives shuffled rows of 2,048 in batches of 32, as contiguous
-int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in .venv-loader, made
-at the first run), alternately, with the files in the page cache and with the files put out of it, on one thread and on
-two. litdata takes one thread only: its dataset is an iterator. mosaicml-streaming is left out: its releases ask for
-transformers < 5 and two dozen packages of clouds; no environment beside the others could be made.
+int64 input and label tensors, every element summed. Each runs in a process of its own (the peers in .venv-readers and
+.venv-mosaic, made by tests/real/readers.sh), alternately, with the files in the page cache and with the files put out
+of it, on one thread and on two. litdata and mosaicml-streaming take one thread only: their datasets are iterators.
+`copy` is no reader: it copies batches that are in memory into fresh tensors, which no reader can pass.
 
-`loader start` is the time from imports done to the first batch on a plan of 10^12 tokens (2 TB of sparse files, 2,000
-of them in 200 sources); the peers have no plan of that size without scanning or indexing it first, so their figure is
-the start on the small corpus, which flatters them.
+`loader start` is the time from imports done to the first batch. `loader start, 10^12 tokens` is ours on a plan of a
+trillion tokens (2 TB of sparse files, 2,000 of them in 200 sources, two phases): memory above the idle process, and the
+time to find what is read at any position. The peers have no plan of that size without indexing it first.
 """
 
 import argparse
@@ -26,14 +26,21 @@ from typing import Any
 
 import numpy as np
 
-from corpusmill.mixtures.mixture import Mixture, make_plan
+from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
 from corpusmill.mixtures.sources import MANIFEST, read_manifest
 
 LENGTH, BATCH, DOCUMENT = 2048, 32, 1000
 HERE = Path(__file__).parent
-PEERS = ("megatron-core", "litdata", "olmo-core")
-ENVIRONMENT = HERE.parent / ".venv-loader"
-PACKAGES = ("megatron-core==0.16.1", "litdata==0.2.76", "ai2-olmo-core==3.0.0", "grain==0.2.18", "pyarrow", "pydantic")
+ROOT = HERE.parent
+ENVIRONMENTS = {
+    "megatron-core": "readers",
+    "litdata": "readers",
+    "olmo-core": "readers",
+    "mosaicml-streaming": "mosaic",
+}
+PEERS = tuple(ENVIRONMENTS)
+ITERATORS = ("litdata", "mosaicml-streaming")
+LARGE_TOKENS = 10**12
 
 
 def main() -> None:
@@ -50,36 +57,38 @@ def main() -> None:
         num_rows = min(num_tokens // LENGTH // BATCH * BATCH - BATCH, 12_000)
         large = Path(scratch) / "large"
         write_large(large)
-        missing = make_peers()
+        missing = make_peers(folder)
         cases = [(threads, cold) for threads in (1, 2) for cold in (False, True)]
         if options.quick:
             cases.remove((2, True))
         results = compare(folder, large, num_rows, 3 if options.quick else 5, cases, missing)
-    for result in results:
-        theirs = "cannot run: " + result["why"] if result["theirs"] is None else f"{result['theirs']:.4g}"
-        ratio = "" if result["ratio"] is None else f"  {result['ratio']:.1f}x"
+    for each in results:
+        theirs = "cannot run: " + each["why"] if each["theirs"] is None else f"{each['theirs']:.4g}"
+        ratio = "" if each["ratio"] is None else f"  {each['ratio']:.2f}x"
+        more = "".join(f"  {name} {each[name]:.3g}" for name in ("above_idle_mib", "seek_ms") if name in each)
         print(
-            f"{result['name']:13} {result['case']:18} ours {result['ours']:.4g} {result['unit']}  "
-            f"{result['peer']}: {theirs}{ratio}",
+            f"{each['name']:13} {each['case']:16} ours {each['ours']:.4g} {each['unit']}  "
+            f"{each['peer']}: {theirs}{ratio}{more}",
             file=sys.stderr if options.json else sys.stdout,
         )
     if options.json:
         print(json.dumps({"results": results}))
 
 
-def make_peers() -> dict[str, str]:
-    """Makes the environment of the peers; why each cannot run, where it cannot be made."""
-    if (ENVIRONMENT / "made").exists():
-        return {}
-    print(f"making {ENVIRONMENT} ...", file=sys.stderr)
-    pip = [str(ENVIRONMENT / "bin/pip"), "install", "-q", "-c", str(HERE.parent / "constraints.txt"), "torch"]
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True, capture_output=True)
-        subprocess.run([*pip, *PACKAGES], check=True, capture_output=True)
-    except subprocess.CalledProcessError as error:
-        return dict.fromkeys(PEERS, error.stderr.decode().strip().split("\n")[-1])
-    (ENVIRONMENT / "made").touch()
+def make_peers(folder: Path) -> dict[str, str]:
+    """Makes the environments of the peers and the layout that only one of them writes; why each cannot run, where that
+    cannot be made."""
+    made = subprocess.run([str(ROOT / "tests/real/readers.sh"), "readers", "mosaic"], capture_output=True, text=True)
+    if made.returncode:
+        return dict.fromkeys(PEERS, made.stderr.strip().split("\n")[-1])
+    if not (folder / "mds").exists():
+        run("write-mds", python_of("mosaicml-streaming"), folder, 0, 1)
     return {}
+
+
+def python_of(name: str) -> str:
+    """The interpreter that has a reader."""
+    return str(ROOT / f".venv-{ENVIRONMENTS[name]}/bin/python") if name in ENVIRONMENTS else sys.executable
 
 
 def compare(
@@ -97,59 +106,55 @@ def compare(
     for _ in range(repetitions):
         large_runs.append(run("corpusmill", sys.executable, large, BATCH * 2, 1)[0])
         for threads, cold in cases:
-            for name in ("corpusmill", *PEERS):
-                if name in why or (name == "litdata" and threads == 2):
+            for name in ("corpusmill", *PEERS, "copy"):
+                if name in why or (name in ITERATORS and threads == 2) or (name == "copy" and (cold or threads == 2)):
                     continue
                 if cold:
                     drop_from_cache(folder)
-                python = sys.executable if name == "corpusmill" else str(ENVIRONMENT / "bin/python")
-                facts, error = run(name, python, folder, num_rows, threads)
+                facts, error = run(name, python_of(name), folder, num_rows, threads)
                 if error:
                     why[name] = error
                 else:
                     runs.setdefault((name, threads, cold), []).append(facts)
     results = []
     for threads, cold in cases:
-        ours = runs["corpusmill", threads, cold]
-        speeds = [facts["tokens"] / facts["seconds"] for facts in ours]
-        for name in PEERS:
-            theirs = runs.get((name, threads, cold), [])
-            if not theirs and name not in why:
-                continue
-            peer_speed = median(facts["tokens"] / facts["seconds"] for facts in theirs) if theirs else None
-            results.append(
-                {
-                    "name": "loader tokens",
-                    "case": f"{'cold' if cold else 'warm'}, {threads} thread{'s' * (threads > 1)}",
-                    "unit": "tokens/s",
-                    "ours": median(speeds),
-                    "peer": f"{name}=={theirs[0]['version']}" if theirs else name,
-                    "theirs": peer_speed,
-                    "ratio": None if peer_speed is None else median(speeds) / peer_speed,
-                    "spread": (max(speeds) - min(speeds)) / median(speeds),
-                    "peak_mib": max(facts["peak_mib"] for facts in ours),
-                    **({} if theirs else {"why": why[name]}),
-                }
-            )
-    starts = [facts["start_s"] for facts in large_runs]
+        case = f"{'cold' if cold else 'warm'}, {threads} thread{'s' * (threads > 1)}"
+        for name in (*PEERS, "copy"):
+            theirs = runs.get((name, threads, cold), runs["copy", 1, False] if name == "copy" else [])
+            if theirs or name in why:
+                results.append(result("loader tokens", case, runs["corpusmill", threads, cold], name, theirs, why))
     for name in PEERS:
-        theirs = runs.get((name, 1, False), [])
-        peer_start = median(facts["start_s"] for facts in theirs) if theirs else None
         results.append(
-            {
-                "name": "loader start",
-                "case": "10^12 tokens",
-                "unit": "s",
-                "ours": median(starts),
-                "peer": f"{name}=={theirs[0]['version']}" if theirs else name,
-                "theirs": peer_start,
-                "ratio": None if peer_start is None else peer_start / median(starts),
-                "spread": (max(starts) - min(starts)) / median(starts),
-                "peak_mib": max(facts["peak_mib"] for facts in large_runs),
-                **({} if theirs else {"why": why[name]}),
-            }
+            result(
+                "loader start", "same tokens", runs["corpusmill", 1, False], name, runs.get((name, 1, False), []), why
+            )
         )
+    facts = result("loader start", "10^12 tokens", large_runs, "none", [], {"none": "no peer has such a plan"})
+    results.append(facts | {name: median(run[name] for run in large_runs) for name in ("above_idle_mib", "seek_ms")})
     return results
+
+
+def result(
+    name: str, case: str, ours: list[dict[str, Any]], peer: str, theirs: list[dict[str, Any]], why: dict[str, str]
+) -> dict[str, Any]:
+    """Medians of ours and of a peer's: tokens a second, or seconds to the first batch."""
+    start = name == "loader start"
+    mine, other = (
+        [each["start_s"] if start else each["tokens"] / each["seconds"] for each in both] for both in (ours, theirs)
+    )
+    ratio = None if not other else median(other) / median(mine) if start else median(mine) / median(other)
+    return {
+        "name": name,
+        "case": case,
+        "unit": "s" if start else "tokens/s",
+        "ours": median(mine),
+        "peer": f"{peer}=={theirs[0]['version']}" if theirs else peer,
+        "theirs": median(other) if other else None,
+        "ratio": ratio,
+        "spread": (max(mine) - min(mine)) / median(mine),
+        "peak_mib": max(each["peak_mib"] for each in ours),
+        **({} if theirs else {"why": why[peer]}),
+    }
 
 
 def run(name: str, python: str, folder: Path, num_rows: int, threads: int) -> tuple[dict[str, Any], str]:
@@ -196,16 +201,24 @@ def write_small(folder: Path, num_tokens: int) -> None:
 
 
 def write_large(folder: Path) -> None:
-    """A plan of 10^12 tokens: 200 sources of ten sparse files, weights from a skewed draw."""
+    """A plan of 10^12 tokens: 200 sources of ten sparse files, ten files with an index, weights from a skewed draw."""
     files = [(f"s{source:03d}", file, 500_000_000) for source in range(200) for file in range(10)]
     for source, file, num_tokens in files:
         path = folder / f"tokens/{source}/all/{file:05d}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as handle:
             handle.truncate(2 * num_tokens)
+        if file == 0 and source < "s010":
+            num_documents = num_tokens // DOCUMENT
+            with path.with_suffix(".idx").open("wb") as handle:
+                handle.truncate(42 + 20 * num_documents)
     write_manifest(folder, files)
     weights = {f"s{i:03d}": round(float(w), 6) for i, w in enumerate(np.random.default_rng(0).dirichlet(np.ones(200)))}
-    mixture = Mixture(tokens=10**12, sequence_length=LENGTH, weights=weights)
+    phases = (
+        Phase(name="main", share=0.9, weights=weights),
+        Phase(name="anneal", share=0.1, weights=weights, to={"s000": 1, "s001": 1}),
+    )
+    mixture = Mixture(tokens=LARGE_TOKENS, sequence_length=LENGTH, phases=phases)
     make_plan(read_manifest(folder), mixture).save(folder / "plans/main.json")
 
 

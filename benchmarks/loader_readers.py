@@ -27,12 +27,16 @@ Pair = tuple[Any, Any]
 
 def main() -> None:
     name, folder, num_rows, num_threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
+    if name == "write-mds":
+        write_mds(folder)
+        return
     import torch
 
     torch.set_num_threads(1)
     package, prepare = READERS[name]
     opener = prepare()
     start = time.perf_counter()
+    idle = peak_mib()
     batches = opener(folder, num_threads, num_rows)
     total = check(next(batches), torch.int64)
     started = time.perf_counter()
@@ -40,8 +44,30 @@ def main() -> None:
         total += int(inputs.sum()) + int(labels.sum())
     seconds = time.perf_counter() - started
     facts = {"seconds": seconds, "start_s": started - start, "tokens": (num_rows // BATCH - 1) * BATCH * LENGTH}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps(facts | {"sum": total, "peak_mib": peak, "version": version(package)}))
+    facts |= {"sum": total, "peak_mib": peak_mib(), "above_idle_mib": peak_mib() - idle, "version": version(package)}
+    if name == "corpusmill":
+        facts["seek_ms"] = seek_ms(folder)
+    print(json.dumps(facts))
+
+
+def seek_ms(folder: Path) -> float:
+    """Median milliseconds to find what is read at a position, over random ones, each phase asked once before."""
+    from corpusmill.mixtures.plan import Plan
+    from corpusmill.mixtures.positions import PositionMap
+
+    plan = Plan.load(folder / "plans/main.json")
+    positions = PositionMap(plan)
+    positions.locate(np.cumsum([phase.segment.rows for phase in plan.phases]) - 1)
+    taken = []
+    for position in np.random.default_rng(0).integers(0, plan.num_rows, 200).tolist():
+        start = time.perf_counter()
+        positions.locate(np.array([position]))
+        taken.append(time.perf_counter() - start)
+    return float(np.median(taken) * 1000)
+
+
+def peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def check(batch: Pair, dtype: Any) -> int:
@@ -124,6 +150,55 @@ def prepare_litdata() -> Opener:
     return opened
 
 
+def prepare_mosaic() -> Opener:
+    import types
+
+    import torch
+
+    sys.modules["streaming.vision"] = types.ModuleType("streaming.vision")  # torchvision's CUDA build does not load
+    from streaming import StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+
+    def opened(folder: Path, num_threads: int, num_rows: int) -> Iterator[Pair]:
+        dataset = StreamingDataset(
+            local=str(folder / "mds"), shuffle=True, shuffle_seed=1, batch_size=BATCH, num_canonical_nodes=1
+        )
+        rows = iter(dataset)
+        while True:
+            tokens = torch.stack([torch.from_numpy(row["tokens"].astype(np.int64)) for row in islice(rows, BATCH)])
+            yield tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+    return opened
+
+
+def write_mds(folder: Path) -> None:
+    """The rows of our shard, one of 2,049 tokens for each of 2,048, by MosaicML's own writer; uncompressed."""
+    import types
+
+    sys.modules["streaming.vision"] = types.ModuleType("streaming.vision")
+    from streaming import MDSWriter
+
+    tokens = np.memmap(folder / "tokens/web/all/00000.bin", dtype=np.uint16, mode="r")
+    columns = {"tokens": f"ndarray:uint16:{LENGTH + 1}"}
+    with MDSWriter(out=str(folder / "mds"), columns=columns) as out:
+        for start in range(0, len(tokens) - LENGTH, LENGTH):
+            out.write({"tokens": np.array(tokens[start : start + LENGTH + 1])})
+
+
+def prepare_copy() -> Opener:
+    """What no reader can pass: two fresh int64 tensors of a batch, copied from memory that is at hand."""
+    import torch
+
+    def opened(folder: Path, num_threads: int, num_rows: int) -> Iterator[Pair]:
+        source = torch.ones((BATCH, LENGTH), dtype=torch.int64)
+        while True:
+            yield source.clone(), source.clone()
+
+    return opened
+
+
 def prepare_olmo() -> Opener:
     import torch
     from olmo_core.data.numpy_dataset import NumpyFSLDataset
@@ -166,6 +241,8 @@ READERS: dict[str, tuple[str, Callable[[], Opener]]] = {
     "megatron-core": ("megatron-core", prepare_megatron),
     "litdata": ("litdata", prepare_litdata),
     "olmo-core": ("ai2-olmo-core", prepare_olmo),
+    "mosaicml-streaming": ("mosaicml-streaming", prepare_mosaic),
+    "copy": ("torch", prepare_copy),
 }
 
 

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_shards import write_manifest
 from test_mixture import manifest, mixtures
 
@@ -24,6 +26,18 @@ SIZES = {"a": 900, "b": 300, "c": 41, "d": 9, "e": 500}
 @settings(max_examples=80, deadline=None)
 @given(mixtures())
 def test_every_draw_comes_once_and_blocks_are_exact(mixture: Mixture) -> None:
+    check_positions(mixture)
+
+
+@pytest.mark.scale
+@settings(max_examples=3000, deadline=None)
+@given(mixtures())
+def test_thousands_of_plans_are_exact(mixture: Mixture) -> None:
+    check_positions(mixture)
+
+
+def check_positions(mixture: Mixture) -> None:
+    """Each draw comes once, counts at block ends are within a row of the exact share, rows come at most cap times."""
     try:
         plan = make_plan(manifest(**SIZES), mixture)
     except RequestError:
@@ -98,6 +112,56 @@ def test_row_order_of_a_source_is_its_own() -> None:
     shared = rows[0].keys() & rows[1].keys()
     assert len(shared) >= 400
     assert all(rows[0][draw] == rows[1][draw] for draw in shared)
+
+
+tiny_weights = st.lists(
+    st.one_of(st.just(0.0), st.floats(1e-6, 1e-4), st.floats(0.01, 1)), min_size=2, max_size=12
+).filter(lambda weights: max(weights) > 0.01)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tiny_weights, tiny_weights, st.integers(10**6, 4 * 10**6), st.booleans())
+def test_weights_down_to_a_millionth_in_millions_of_rows(
+    first: list[float], last: list[float], num_rows: int, moves: bool
+) -> None:
+    names = [f"s{number}" for number in range(max(len(first), len(last)))]
+    weights, to = (dict(zip(names, each, strict=False)) for each in (first, last))
+    phases = (Phase(name="all", share=1, weights=weights, to=to if moves else None),)
+    shards = manifest(**dict.fromkeys(names, 10**6))
+    plan = make_plan(shards, Mixture(tokens=2 * num_rows, sequence_length=2, phases=phases))
+    segment = plan.phases[0].segment
+    drawn = PositionMap(plan)
+    for end in [*range(segment.block_rows, num_rows, segment.block_rows * max(1, segment.num_blocks // 12)), num_rows]:
+        for source, a, b, count in zip(plan.sources, segment.start, segment.end, drawn.drawn_by(end), strict=True):
+            exact = Fraction(end * (a * (2 * num_rows - end) + b * end), 2 * num_rows**2)
+            assert abs(int(count) - exact) < 1
+            if end == num_rows:
+                share = sum(
+                    Fraction(repr(each.get(source.name, 0.0))) / sum(Fraction(repr(x)) for x in each.values())
+                    for each in (weights, to if moves else weights)
+                )
+                assert abs(int(count) - num_rows * share / 2) < 1
+                assert count > 0 or share < Fraction(2, num_rows)
+            if not weights.get(source.name, 0) and not (moves and to.get(source.name, 0)):
+                assert count == 0
+
+
+def test_sources_and_rows_come_without_a_pattern() -> None:
+    plan = make_plan(manifest(a=40_001, b=80_001), Mixture(tokens=80_000, sequence_length=2, weights={"a": 1, "b": 1}))
+    located = PositionMap(plan).locate(np.arange(plan.num_rows))
+    limit = 5 / np.sqrt(plan.num_rows)
+    is_first = (located.source == 0).astype(float)
+    assert all(abs(np.corrcoef(is_first[:-lag], is_first[lag:])[0, 1]) < limit for lag in (1, 2, 3, 16, 64, 128))
+    for source in (0, 1):
+        rows = located.row[located.source == source].astype(float)
+        for lag in (1, 2, 16, 64):
+            assert abs(np.corrcoef(rows[:-lag], rows[lag:])[0, 1]) < 5 / np.sqrt(len(rows))
+    # A row's place in one epoch says nothing about its place in the next.
+    again = PositionMap(make_plan(manifest(a=40_001), Mixture(tokens=80_000, sequence_length=2))).locate(
+        np.arange(40_000)
+    )
+    order = [np.argsort(again.row[again.epoch == epoch]).astype(float) for epoch in (0, 1)]
+    assert abs(np.corrcoef(order[0], order[1])[0, 1]) < 5 / np.sqrt(20_000)
 
 
 def test_a_linear_phase_is_followed_inside() -> None:

@@ -2,11 +2,13 @@
 # The environments of the readers of token shards and exports, and of trainers on our plans: heavy, and in conflict with ours and with each other.
 # Not under constraints.txt, since mosaicml-streaming wants another NumPy. Idempotent.
 set -e
+only="$*" # names of the environments to make; all without
 cd "$(dirname "$0")/../.."
 
 environment() { # NAME PACKAGE…
     name=$1
     shift
+    case " $only " in "  " | *" $name "*) ;; *) return ;; esac
     stamp=".venv-$name/.installed-$(printf '%s ' "$@" | cksum | cut -d' ' -f1)"
     [ -f "$stamp" ] && return
     [ -x ".venv-$name/bin/python" ] || "${PYTHON:-python3}" -m venv ".venv-$name"
