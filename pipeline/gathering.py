@@ -21,8 +21,8 @@ from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books, OutputFile
 from corpusmill.pipeline.recipe import StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.pipeline.shuffle import key_ranges, read_range, write_runs
-from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round
+from corpusmill.pipeline.shuffle import StoredRows, key_ranges, read_range, write_runs
+from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round, RowStream
 
 EXPANSION = 4
 """Memory that rows need in a reduce unit, per stored (zstd) byte."""
@@ -85,7 +85,8 @@ class GatherPhase:
         place, inputs = unit.spec
         method = getattr(opened(self.entry.stage), self.round.name)
         if self.round.over != "parts":
-            tables = _tables(method(self._rows(desk.run, inputs, *place)))
+            found = self._streams if self.round.streamed else self._rows
+            tables = _tables(method(found(desk.run, inputs, *place)))
             self._write_rows(desk, unit, tables)
             return Books()
         part: PartRef = place
@@ -112,6 +113,15 @@ class GatherPhase:
             if table is not None:
                 found[name] = table
         return found
+
+    def _streams(
+        self, run: RunFolder, inputs: tuple[tuple[str, OutputFile], ...], start: int, stop: int
+    ) -> dict[str, RowStream]:
+        """As `_rows`, to be read some at a time."""
+        return {
+            name: StoredRows(run, [file.path for unit, file in inputs if unit.startswith(f"{name}/")], start, stop)
+            for name in self.round.reads
+        }
 
     def _write_rows(self, desk: Desk, unit: Unit, tables: Iterator[pa.Table]) -> None:
         first = next(tables, None)

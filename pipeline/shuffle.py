@@ -4,7 +4,8 @@ A file holds sorted runs as row groups; Parquet's statistics say which of them a
 """
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -48,13 +49,31 @@ def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> p
     return sorted_by_key(pa.concat_tables(found).combine_chunks() if found else schema.empty_table())
 
 
-def _file_range(file: pq.ParquetFile, start: int, stop: int) -> Iterator[pa.Table]:
+@dataclass(frozen=True)
+class StoredRows:
+    """The rows of files with start <= key < stop, read row group by row group."""
+
+    run: RunFolder
+    paths: Sequence[str]
+    start: int
+    stop: int
+
+    def read(self, *columns: str) -> Iterator[pa.Table]:
+        """These columns (none named: all), in the order of files and runs."""
+        for path in self.paths:
+            with self.run.parquet(path) as file:
+                for table in _file_range(file, self.start, self.stop, columns):
+                    yield table.select(list(columns)) if columns else table
+
+
+def _file_range(file: pq.ParquetFile, start: int, stop: int, columns: Sequence[str] = ()) -> Iterator[pa.Table]:
     key = file.schema_arrow.get_field_index("key")
     for index in range(file.num_row_groups):
         statistics: Any = file.metadata.row_group(index).column(key).statistics
         if statistics is not None and (int(statistics.max) < start or int(statistics.min) >= stop):
             continue
-        table = file.read_row_group(index, use_threads=False)
+        wanted = list(dict.fromkeys(["key", *columns])) if columns else None
+        table = file.read_row_group(index, columns=wanted, use_threads=False)
         keys = integers(one_chunk(table, "key"), np.uint64)
         first = int(np.searchsorted(keys, np.uint64(start)))
         last = len(keys) if stop >= KEYS else int(np.searchsorted(keys, np.uint64(stop)))

@@ -205,6 +205,7 @@ class Round:
     over="ranges": a unit per range of keys (as many as memory asks for). It gets, from each round in `reads`,
                    the rows whose `key` lies in the range, sorted by key.
     over="whole":  one unit, all rows.
+    With `streamed` (not over parts) it gets, from each round in `reads`, a `RowStream` instead of a table.
     The method gives one table, or an iterator of tables, with a uint64 column `key`: a uniform hash for a
     round that `ranges` reads, a `row` for one that `parts` reads. They are sorted by key when stored.
     The last round is over parts and gives DECISION_SCHEMA (plus columns of `adds`), a line per given row.
@@ -215,6 +216,12 @@ class Round:
     reads: tuple[str, ...] = ()
     text: bool = False  # the part view has `text`; without it only `row`, `id`, `source`, `num_bytes` and measures
     evidence: bool = False  # also kept for people, under evidence/<gather>/, with the key column
+    streamed: bool = False  # more rows than memory holds are read some at a time
+
+
+class RowStream(Protocol):
+    def read(self, *columns: str) -> Iterator[pa.Table]:
+        """These columns (none named: all) of the rows, some at a time, in any order; may be called again."""
 
 
 SPANS: pa.DataType = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("how", pa.string())]))

@@ -1,6 +1,6 @@
 """Runs a gather in memory, as the engine does it on disk: rounds over parts, key ranges or all rows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -72,7 +72,9 @@ def run_gather(
         else:
             units = [(0, 1 << 64, None)]
         for low, high, part in units:
-            rows = {name: in_range(stored[name], low, high) for name in round_.reads}
+            rows: dict[str, Any] = {name: in_range(stored[name], low, high) for name in round_.reads}
+            if round_.streamed:
+                rows = {name: InMemory(table) for name, table in rows.items()}
             method: Any = getattr(worker, round_.name)
             result = method(part, rows) if part is not None else method(rows)
             made.append(result if isinstance(result, pa.Table) else pa.concat_tables(list(result)))
@@ -81,6 +83,18 @@ def run_gather(
         else:
             stored[round_.name] = pa.concat_tables(made).sort_by("key")
     return decisions, stored
+
+
+class InMemory:
+    """A RowStream over a table, a few rows at a time and not in order."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def read(self, *columns: str) -> Iterator[pa.Table]:
+        shown = self.table.select(list(columns)) if columns else self.table
+        for start in reversed(range(0, shown.num_rows, 7)):
+            yield shown.slice(start, 7).combine_chunks()
 
 
 def view(number: int, batches: Sequence[Batch], text: bool) -> PartView:

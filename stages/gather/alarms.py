@@ -6,7 +6,9 @@ an error that ends the build before the gather decides.
 """
 
 import logging
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk
 from corpusmill.pipeline.document import ROW_BITS
 from corpusmill.pipeline.errors import CorpusmillError
-from corpusmill.pipeline.stage import PartView
+from corpusmill.pipeline.stage import PartView, RowStream
 from corpusmill.stages.gather.decisions import schema_of
 
 OnAlarm = Literal["warn", "stop"]
@@ -53,10 +55,13 @@ def part_totals(part: PartView) -> pa.Table:
     return pa.table({"key": [part.first_row], "source": [source], "num_documents": [num_documents]}, schema=TOTALS)
 
 
-def raise_alarms(stage: str, limits: Limits, totals: pa.Table, found: pa.Table, size_column: str) -> pa.Table:
+def raise_alarms(
+    stage: str, limits: Limits, totals: RowStream | None, found: RowStream | None, size_column: str
+) -> pa.Table:
     """The alarms as ALARMS, told in the log; CorpusmillError with all of them where `on_alarm` says stop.
 
-    `found` has a line per document with duplicates: key (row), id, winner, winner_id and its cluster's size.
+    `found` has a line per document with duplicates: key (row), id, winner, winner_id and its cluster's size. It is read
+    twice, a second time for examples where there is an alarm.
     """
     told = [*_sources(limits, totals, found), *_clusters(limits, found, size_column)]
     messages = [f"{stage}: {_message(line, limits)}: {line['examples']}" for line in told]
@@ -74,47 +79,83 @@ def _message(line: dict[str, Any], limits: Limits) -> str:
     return f"a cluster of {line['value']:,.0f} documents (limit {limits.cluster_size:,})"
 
 
-def _sources(limits: Limits, totals: pa.Table, found: pa.Table) -> Iterator[dict[str, Any]]:
-    parts = totals.to_pylist()
-    source_of = {line["key"] >> ROW_BITS: line["source"] for line in parts}
-    lost = np.flatnonzero(flags(one_chunk(found, "winner").is_valid(), False))
-    rows = integers(one_chunk(found, "key"), np.uint64)[lost]
-    sources = np.array([source_of[part] for part in (rows >> np.uint64(ROW_BITS)).tolist()], dtype=object)
-    for source in sorted(set(source_of.values())):
-        of_source = lost[sources == source]
-        share = len(of_source) / sum(line["num_documents"] for line in parts if line["source"] == source)
-        if share > limits.source_share:
-            yield {
-                "key": rows[sources == source][0],
-                "kind": "source_share",
-                "source": source,
-                "value": share,
-                "limit": limits.source_share,
-                "examples": _examples(found, of_source),
-            }
-
-
-def _clusters(limits: Limits, found: pa.Table, size_column: str) -> Iterator[dict[str, Any]]:
-    sizes = integers(one_chunk(found, size_column))
-    stays = ~flags(one_chunk(found, "winner").is_valid(), False)
-    heads = np.flatnonzero(stays & (sizes > limits.cluster_size))
-    rows, winners = (
-        integers(one_chunk(found, "key"), np.uint64),
-        one_chunk(found, "winner").to_numpy(zero_copy_only=False),
-    )
-    for head in heads:
+def _sources(limits: Limits, totals: RowStream | None, found: RowStream | None) -> Iterator[dict[str, Any]]:
+    source_of: dict[int, str] = {}
+    sizes: Counter[str] = Counter()
+    for line in (line for table in _read(totals) for line in table.to_pylist()):
+        source_of[line["key"] >> ROW_BITS] = line["source"]
+        sizes[line["source"]] += line["num_documents"]
+    lost: Counter[str] = Counter()
+    for table in _read(found, "key", "winner"):
+        rows = _dropped(table, "key")
+        parts, counts = np.unique(rows >> np.uint64(ROW_BITS), return_counts=True)
+        for part, count in zip(parts.tolist(), counts.tolist(), strict=True):
+            lost[source_of[part]] += count
+    shares = {source: lost[source] / sizes[source] for source in sorted(sizes)}
+    shares = {source: share for source, share in shares.items() if share > limits.source_share}
+    examples = _examples(found, lambda key, _: source_of[key >> ROW_BITS], shares)
+    for source, share in shares.items():
         yield {
-            "key": rows[head],
-            "kind": "cluster_size",
-            "source": None,
-            "value": float(sizes[head]),
-            "limit": float(limits.cluster_size),
-            "examples": _examples(found, np.flatnonzero(winners == rows[head])),
+            "key": examples[source].row,
+            "kind": "source_share",
+            "source": source,
+            "value": share,
+            "limit": limits.source_share,
+            "examples": str(examples[source]),
         }
 
 
-def _examples(found: pa.Table, at: npt.NDArray[np.integer[Any]]) -> str:
-    """The first few of these documents by id, with their winners."""
-    ids, winners = one_chunk(found, "id"), one_chunk(found, "winner_id")
-    named = sorted((str(ids[int(i)]), str(winners[int(i)])) for i in at[:1000])
-    return ", ".join(f"{name} for {winner}" for name, winner in named[:NUM_EXAMPLES])
+def _clusters(limits: Limits, found: RowStream | None, size_column: str) -> Iterator[dict[str, Any]]:
+    heads: dict[int, int] = {}
+    for table in _read(found, "key", "winner", size_column):
+        sizes = integers(one_chunk(table, size_column))
+        large = flags(one_chunk(table, "winner").is_null(), False) & (sizes > limits.cluster_size)
+        rows = integers(one_chunk(table, "key"), np.uint64)[large]
+        heads |= dict(zip(rows.tolist(), sizes[large].tolist(), strict=True))
+    examples = _examples(found, lambda _, winner: winner, heads)
+    for head in sorted(set(heads) & set(examples)):
+        yield {
+            "key": head,
+            "kind": "cluster_size",
+            "source": None,
+            "value": float(heads[head]),
+            "limit": float(limits.cluster_size),
+            "examples": str(examples[head]),
+        }
+
+
+@dataclass
+class Examples:
+    """Of some dropped documents: the least row, and the first few by id with their winners."""
+
+    row: int
+    first: list[tuple[str, str]]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} for {winner}" for name, winner in self.first)
+
+
+def _examples(
+    found: RowStream | None, group_of: Callable[[int, int], Any], wanted: Collection[Any]
+) -> dict[Any, Examples]:
+    """Examples of each wanted group of dropped documents, by `group_of` (row, winner's row)."""
+    examples: dict[Any, Examples] = {}
+    for table in _read(found, "key", "id", "winner", "winner_id") if wanted else ():
+        dropped = table.filter(one_chunk(table, "winner").is_valid())
+        for line in dropped.to_pylist():
+            group = group_of(line["key"], line["winner"])
+            if group in wanted:
+                known = examples.setdefault(group, Examples(line["key"], []))
+                known.row = min(known.row, line["key"])
+                known.first = sorted([*known.first, (line["id"], line["winner_id"])])[:NUM_EXAMPLES]
+    return examples
+
+
+def _dropped(table: pa.Table, column: str) -> npt.NDArray[np.uint64]:
+    """This column of the rows that have a winner."""
+    kept: npt.NDArray[np.uint64] = integers(one_chunk(table, column), np.uint64)
+    return kept[flags(one_chunk(table, "winner").is_valid(), False)]
+
+
+def _read(rows: RowStream | None, *columns: str) -> Iterator[pa.Table]:
+    return rows.read(*columns) if rows is not None else iter(())

@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.document import Column, text_buffers
-from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
-from corpusmill.stages.gather.alarms import TOTALS, Limits, OnAlarm, part_totals, raise_alarms
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
+from corpusmill.stages.gather.alarms import Limits, OnAlarm, part_totals, raise_alarms
 from corpusmill.stages.gather.canonical_url import canonical_url
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
@@ -74,7 +74,7 @@ class Exact(StageSettings):
             Round("hashes", "parts", text=self.compare == "text"),
             Round("groups", "ranges", reads=("hashes",), evidence=True),
             Round("totals", "parts"),
-            Round("alarms", "whole", reads=("totals", "groups"), evidence=True),
+            Round("alarms", "whole", reads=("totals", "groups"), evidence=True, streamed=True),
             Round("decide", "parts", reads=("groups",)),
         )
 
@@ -133,12 +133,11 @@ class ExactWorker:
     def totals(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         return part_totals(part)
 
-    def alarms(self, rows: dict[str, pa.Table]) -> pa.Table:
+    def alarms(self, rows: dict[str, RowStream]) -> pa.Table:
         """Raised before `decide`, so that nothing is dropped where they stop the build."""
         settings = self.settings
         limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
-        totals, found = rows_of(rows, "totals", TOTALS), rows_of(rows, "groups", GROUPS)
-        return raise_alarms(settings.name, limits, totals, found, "exact_cluster_size")
+        return raise_alarms(settings.name, limits, rows.get("totals"), rows.get("groups"), "exact_cluster_size")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "groups", GROUPS)

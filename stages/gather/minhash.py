@@ -6,9 +6,9 @@ candidates, so chains of ever less similar documents go, and so do false positiv
 documents together. Inside it, in keep-policy order, a document goes if and only if its true similarity to one that
 stays reaches `min_similarity`; that one is its winner, and both stand in the evidence.
 
-Rounds: signatures (with `fineweb` 14 rows of 24 bytes per document) -> edges -> pairs -> components (whole, over the
-documents that have a candidate) -> shingles (of those alone; 4 bytes per distinct shingle) -> verify -> alarms ->
-decide. Text is read twice, never for verification. Signatures take about 100 MB/s per core: benchmarks/dedup.py.
+Rounds: signatures (with `fineweb` 14 rows of 16 bytes per document) -> edges -> components (over the documents that
+have a candidate) -> shingles (of those alone; 4 bytes per distinct shingle) -> verify -> alarms -> decide. Text is read
+twice, never for verification. Signatures take about 100 MB/s per core: benchmarks/dedup.py.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,9 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
 from corpusmill.pipeline.document import Column, text_buffers
-from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
-from corpusmill.stages.gather.alarms import TOTALS, Limits, OnAlarm, part_totals, raise_alarms
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
+from corpusmill.stages.gather.alarms import Limits, OnAlarm, part_totals, raise_alarms
+from corpusmill.stages.gather.candidate_components import COMPONENTS, EDGES, candidate_components
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
@@ -32,6 +33,7 @@ from corpusmill.stages.gather.keep_policy import (
     group_bounds,
     order_columns,
 )
+from corpusmill.stages.gather.spilled_sets import spilled_sets
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,7 @@ PRESETS = {
     "dolma3": Scheme(26, 11, 5, "word", False),  # OLMo 3: 26 bands of 11; theirs are 5-grams of p50k tokens
 }
 
-SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64(), name=pa.uint64())
-EDGES = schema_of(key=pa.uint64(), row=pa.uint64(), name=pa.uint64(), other=pa.uint64(), other_name=pa.uint64())
-COMPONENTS = schema_of(key=pa.uint64(), component=pa.uint64(), minhash_num_candidates=pa.int64())
+SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64())
 SHINGLES = pa.unify_schemas(
     [
         schema_of(key=pa.uint64(), minhash_num_candidates=pa.int64()),
@@ -141,12 +141,11 @@ class MinHash(StageSettings):
         return (
             Round("signatures", "parts", text=True),
             Round("edges", "ranges", reads=("signatures",)),
-            Round("pairs", "ranges", reads=("edges",)),
-            Round("components", "whole", reads=("pairs",)),
+            Round("components", "whole", reads=("edges",), streamed=True),
             Round("shingles", "parts", reads=("components",), text=True),
-            Round("verify", "ranges", reads=("shingles",), evidence=True),
+            Round("verify", "ranges", reads=("shingles",), evidence=True, streamed=True),
             Round("totals", "parts"),
-            Round("alarms", "whole", reads=("totals", "verify"), evidence=True),
+            Round("alarms", "whole", reads=("totals", "verify"), evidence=True, streamed=True),
             Round("decide", "parts", reads=("verify",)),
         )
 
@@ -184,54 +183,29 @@ class MinHashWorker:
             )
             some = counts > 0
             keys = self.signing.band_keys(signatures[some], scheme.bands, scheme.rows, self.seed)
-            names = self.hashing.hash_identifiers(batch.column("id"))[some]
             row = integers(batch.column("row"), np.uint64)[some]
-            yield pa.table(
-                {"key": keys.ravel(), "row": row.repeat(scheme.bands), "name": names.repeat(scheme.bands)},
-                schema=SIGNATURES,
-            )
+            yield pa.table({"key": keys.ravel(), "row": row.repeat(scheme.bands)}, schema=SIGNATURES)
 
     def edges(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """Each document of a band to the first of the band by name (hash of the id).
+        """Each document of a band to the first of it by row.
 
         Which pairs of a band are joined does not matter to the components; that all of it hangs together does.
         """
         bands = rows_of(rows, "signatures", SIGNATURES)
-        key, row, name = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row", "name"))
-        order = np.lexsort((row, name, key))
-        bounds = group_bounds(key[order])
+        key, row = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row"))
+        bounds = group_bounds(key)
         sizes = np.diff(bounds)
-        first = np.repeat(order[bounds[:-1]], sizes)
-        joined = row[first] != row[order]
-        centre, other = first[joined], order[joined]
-        pair = self.hashing.mix_all(row[centre]) ^ row[other]
-        table = {"row": row[centre], "name": name[centre], "other": row[other], "other_name": name[other]}
-        return pa.table({"key": self.hashing.mix_all(pair), **table}, schema=EDGES)
+        several = np.flatnonzero(np.repeat(sizes > 1, sizes))
+        group = np.repeat(np.arange(len(sizes)), sizes)[several]
+        first = np.minimum.reduceat(row, bounds[:-1]) if len(row) else row
+        first, other = first[group], row[several]
+        joined = first != other
+        table = {"key": first[joined], "row": first[joined], "other": other[joined]}
+        return pa.table(table, schema=EDGES)
 
-    def pairs(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """Each pair once: most are joined by several bands."""
-        edges = rows_of(rows, "edges", EDGES)
-        row, other = (integers(one_chunk(edges, column), np.uint64) for column in ("row", "other"))
-        by_pair = np.lexsort((other, row))
-        once = take_rows(edges, by_pair[group_bounds(row[by_pair], other[by_pair])[:-1]])
-        return once.set_column(0, "key", once.column("row")).sort_by("key")
-
-    def components(self, rows: dict[str, pa.Table]) -> pa.Table:
-        """Every document with a candidate: its component, named by the least name in it."""
-        edges = rows_of(rows, "pairs", EDGES)
-        left, right, left_name, right_name = (
-            integers(one_chunk(edges, column), np.uint64) for column in ("row", "other", "name", "other_name")
-        )
-        nodes, at = np.unique(np.concatenate([left, right]), return_index=True)
-        names = np.concatenate([left_name, right_name])[at]
-        roots = self.grouping.component_roots(
-            len(nodes), np.searchsorted(nodes, left).astype(np.int64), np.searchsorted(nodes, right).astype(np.int64)
-        )
-        least = np.full(len(nodes), np.iinfo(np.uint64).max, dtype=np.uint64)
-        np.minimum.at(least, roots, names)
-        sizes = np.bincount(roots, minlength=len(nodes))
-        found = {"key": nodes, "component": least[roots], "minhash_num_candidates": sizes[roots].astype(np.int64)}
-        return pa.table(found, schema=COMPONENTS)
+    def components(self, rows: dict[str, RowStream]) -> Iterator[pa.Table]:
+        """Every document with a candidate, and the component of candidates that it is in."""
+        return candidate_components(rows.get("edges"))
 
     def shingles(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """The shingle sets of documents that have a candidate, keyed by their component."""
@@ -259,26 +233,26 @@ class MinHashWorker:
             }
             yield pa.table(table, schema=SHINGLES)
 
-    def verify(self, rows: dict[str, pa.Table]) -> pa.Table:
+    def verify(self, rows: dict[str, RowStream]) -> pa.Table:
         """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
         settings, scheme = self.settings, self.scheme
-        candidates = rows_of(rows, "shingles", SHINGLES)
-        order = best_first(candidates, ("key",))
-        component = integers(one_chunk(candidates, "key"), np.uint64)
-        sets, bounds = list_buffers(one_chunk(candidates, "shingles"))
-        winners, shared, estimated, true, limited = self.verification.verify_components(
-            sets,
-            bounds,
-            order,
-            group_bounds(component[order]),
-            *self.permutations,
-            scheme.bands,
-            scheme.rows,
-            self.seed,
-            self.grouping.JACCARD if settings.measure == "jaccard" else self.grouping.CONTAINMENT,
-            settings.min_similarity,
-            settings.max_probes,
-        )
+        with spilled_sets(rows.get("shingles"), SHINGLES, "shingles") as (candidates, sets, bounds):
+            order = best_first(candidates, ("key",))
+            component = integers(one_chunk(candidates, "key"), np.uint64)
+            component_bounds = group_bounds(component[order])
+            winners, shared, estimated, true, limited = self.verification.verify_components(
+                sets,
+                bounds,
+                order,
+                component_bounds,
+                *self.permutations,
+                scheme.bands,
+                scheme.rows,
+                self.seed,
+                self.grouping.JACCARD if settings.measure == "jaccard" else self.grouping.CONTAINMENT,
+                settings.min_similarity,
+                settings.max_probes,
+            )
         head = np.where(winners < 0, np.arange(len(winners)), winners)
         sizes = np.bincount(head, minlength=len(winners))[head].astype(np.int64)
         winners = spare_copies(winners, head, order, settings.copies)
@@ -293,7 +267,7 @@ class MinHashWorker:
             "estimated": pa.array(estimated, mask=stays),
             "similarity": pa.array(true, mask=stays),
             "limited": limited,
-            "group": component,
+            "group": self._groups(candidates, order, component_bounds),
             "minhash_num_candidates": one_chunk(candidates, "minhash_num_candidates"),
             "minhash_cluster_size": sizes,
             "weight": self._weights(sizes, stays),
@@ -303,12 +277,21 @@ class MinHashWorker:
     def totals(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         return part_totals(part)
 
-    def alarms(self, rows: dict[str, pa.Table]) -> pa.Table:
+    def alarms(self, rows: dict[str, RowStream]) -> pa.Table:
         """Raised before `decide`, so that nothing is dropped where they stop the build."""
         settings = self.settings
         limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
-        totals, found = rows_of(rows, "totals", TOTALS), rows_of(rows, "verify", VERIFIED)
-        return raise_alarms(settings.name, limits, totals, found, "minhash_cluster_size")
+        return raise_alarms(settings.name, limits, rows.get("totals"), rows.get("verify"), "minhash_cluster_size")
+
+    def _groups(
+        self, candidates: pa.Table, order: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint64]:
+        """Each component named by the least hash of an id in it, so by its documents alone."""
+        names = self.hashing.hash_identifiers(one_chunk(candidates, "id"))
+        groups = np.empty(len(names), dtype=np.uint64)
+        if len(names):
+            groups[order] = np.repeat(np.minimum.reduceat(names[order], bounds[:-1]), np.diff(bounds))
+        return groups
 
     def _weights(self, sizes: npt.NDArray[np.int64], stays: npt.NDArray[np.bool_]) -> Column:
         """The repetition weight of what stays of a cluster; null is 1."""
@@ -343,9 +326,3 @@ def spare_copies(
     spared = winners.copy()
     spared[by_head[rank < copies - 1]] = -1
     return spared
-
-
-def list_buffers(lists: Column) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-    """Values and offsets [rows + 1] of a large_list<uint32> without nulls, zero-copy."""
-    arrays = cast("Any", lists)
-    return arrays.values.to_numpy(), arrays.offsets.to_numpy()

@@ -15,41 +15,73 @@ JACCARD, CONTAINMENT = 0, 1
 @kernel
 def component_roots(num_nodes: int, left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """int64 [num_nodes]: the least node of each node's component, for edges left[i] - right[i]."""
-    parent = np.arange(num_nodes)
-    for edge in range(len(left)):
-        a, b = _root(parent, left[edge]), _root(parent, right[edge])
-        if a < b:
-            parent[b] = a
-        elif b < a:
-            parent[a] = b
-    for node in range(num_nodes):
-        parent[node] = _root(parent, node)
-    return parent
+    parents = np.arange(1, num_nodes + 1)
+    join_edges(parents, left, right)
+    return roots_of(parents, np.arange(num_nodes))
 
 
 @kernel
-def _root(parent: npt.NDArray[np.int64], node: int) -> int:
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
+def join_edges(parents: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
+    """Take in the edges left[i] - right[i]. `parents` is each node's parent + 1, and 0 for one without an edge yet."""
+    for edge in range(len(left)):
+        a, b = root_of(parents, left[edge]), root_of(parents, right[edge])
+        parents[b if a < b else a] = min(a, b) + 1
+        parents[min(a, b)] = min(a, b) + 1
+
+
+@kernel
+def count_members(parents: npt.NDArray[np.int64], sizes: npt.NDArray[np.int32]) -> None:
+    """Add every node that has an edge to the size of its root."""
+    for node in range(len(parents)):
+        if parents[node] != 0:
+            sizes[root_of(parents, node)] += 1
+
+
+@kernel
+def roots_of(parents: npt.NDArray[np.int64], nodes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The least node of each of these nodes' components."""
+    roots = np.empty(len(nodes), dtype=np.int64)
+    for i in range(len(nodes)):
+        roots[i] = root_of(parents, nodes[i])
+    return roots
+
+
+@kernel
+def root_of(parents: npt.NDArray[np.int64], node: int) -> int:
+    while parents[node] != 0 and parents[node] != node + 1:
+        parent = parents[node] - 1
+        parents[node] = parents[parent]
+        node = parents[node] - 1
     return node
 
 
 @kernel
-def similarity(left: npt.NDArray[np.uint32], right: npt.NDArray[np.uint32], measure: int) -> float:
-    """|L ∩ R| / |L ∪ R| (JACCARD) or / min(|L|, |R|) (CONTAINMENT) of sorted distinct arrays; 0 where one is empty."""
+def similarity(left: npt.NDArray[np.uint32], right: npt.NDArray[np.uint32], measure: int, least: float = 0.0) -> float:
+    """|L ∩ R| / |L ∪ R| (JACCARD) or / min(|L|, |R|) (CONTAINMENT) of sorted distinct arrays; 0 where one is empty.
+
+    Where it is below `least` it may be given as 0, which is found out early.
+    """
     i = j = shared = 0
+    smaller, both = min(len(left), len(right)), len(left) + len(right)
+    needed = least * smaller if measure == CONTAINMENT else least * both / (1 + least)  # shared at the least
+    missing = smaller - int(needed)  # this many of the smaller set may be without a partner
+    if missing < 0:
+        return 0.0
     while i < len(left) and j < len(right):
         a, b = left[i], right[j]
         shared += a == b
         i += a <= b
         j += b <= a
+        if (i if len(left) == smaller else j) - shared > missing:
+            return 0.0
     if measure == CONTAINMENT:
-        return shared / max(1, min(len(left), len(right)))
-    return shared / max(1, len(left) + len(right) - shared)
+        return shared / max(1, smaller)
+    return shared / max(1, both - shared)
 
 
 def warmup() -> None:
     """Compile for the types that `minhash` uses."""
-    edge = np.zeros(1, dtype=np.int64)
-    component_roots(1, edge, edge)
+    edge, parents = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    join_edges(parents, edge, edge)
+    count_members(parents, np.zeros(1, dtype=np.int32))
+    roots_of(parents, edge)
