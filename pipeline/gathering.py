@@ -24,8 +24,8 @@ from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.shuffle import StoredRows, key_ranges, read_range, write_runs
 from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round, RowStream
 
-EXPANSION = 4
-"""Memory that rows need in a reduce unit, per stored (zstd) byte."""
+EXPANSION = 8
+"""Memory that rows need in a reduce unit, per stored byte: rows of two hashes, read and sorted, take 60 bytes of it."""
 
 
 @dataclass(frozen=True)

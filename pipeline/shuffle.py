@@ -46,7 +46,9 @@ def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> p
             found += list(_file_range(file, start, stop))
     if schema is None:
         return None
-    return sorted_by_key(pa.concat_tables(found).combine_chunks() if found else schema.empty_table())
+    whole = pa.concat_tables(found).combine_chunks() if found else schema.empty_table()
+    found.clear()  # the memory of the row groups
+    return sorted_by_key(whole)
 
 
 @dataclass(frozen=True)

@@ -193,14 +193,8 @@ class MinHashWorker:
         """
         bands = rows_of(rows, "signatures", SIGNATURES)
         key, row = (integers(one_chunk(bands, column), np.uint64) for column in ("key", "row"))
-        bounds = group_bounds(key)
-        sizes = np.diff(bounds)
-        several = np.flatnonzero(np.repeat(sizes > 1, sizes))
-        group = np.repeat(np.arange(len(sizes)), sizes)[several]
-        first = np.minimum.reduceat(row, bounds[:-1]) if len(row) else row
-        first, other = first[group], row[several]
-        joined = first != other
-        table = {"key": first[joined], "row": first[joined], "other": other[joined]}
+        first, other = self.grouping.band_edges(key, row)
+        table = {"key": first, "row": first, "other": other}
         return pa.table(table, schema=EDGES)
 
     def components(self, rows: dict[str, RowStream]) -> Iterator[pa.Table]:

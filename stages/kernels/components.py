@@ -21,6 +21,29 @@ def component_roots(num_nodes: int, left: npt.NDArray[np.int64], right: npt.NDAr
 
 
 @kernel
+def band_edges(
+    keys: npt.NDArray[np.uint64], rows: npt.NDArray[np.uint64]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Edges from the least row of every run of equal (sorted) keys to each other row of it."""
+    count = 0
+    for i in range(1, len(keys)):
+        count += keys[i] == keys[i - 1]
+    least, others = np.empty(count, dtype=np.uint64), np.empty(count, dtype=np.uint64)
+    filled = start = 0
+    for stop in range(1, len(keys) + 1):
+        if stop < len(keys) and keys[stop] == keys[start]:
+            continue
+        if stop - start > 1:
+            first = rows[start:stop].min()
+            for row in rows[start:stop]:
+                if row != first:
+                    least[filled], others[filled] = first, row
+                    filled += 1
+        start = stop
+    return least[:filled], others[:filled]
+
+
+@kernel
 def join_edges(parents: npt.NDArray[np.int64], left: npt.NDArray[np.int64], right: npt.NDArray[np.int64]) -> None:
     """Take in the edges left[i] - right[i]. `parents` is each node's parent + 1, and 0 for one without an edge yet."""
     for edge in range(len(left)):
@@ -81,6 +104,8 @@ def similarity(left: npt.NDArray[np.uint32], right: npt.NDArray[np.uint32], meas
 
 def warmup() -> None:
     """Compile for the types that `minhash` uses."""
+    keys = np.ones(2, dtype=np.uint64)
+    band_edges(keys, keys)
     edge, parents = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
     join_edges(parents, edge, edge)
     count_members(parents, np.zeros(1, dtype=np.int32))
