@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import flags, one_chunk, take_rows
-from corpusmill.pipeline.document import ROW_BITS
 from corpusmill.pipeline.errors import RequestError
-from corpusmill.pipeline.parts import PartRef, final_parts, part_number, read_verdict
+from corpusmill.pipeline.parts import PartRef, final_parts, read_verdict
 from corpusmill.pipeline.phases import receipts_of
 from corpusmill.pipeline.run_folder import RunFolder
 
@@ -54,8 +53,7 @@ def _explained(run: RunFolder, part: PartRef, table: pa.Table, index: int) -> di
             answer |= {
                 key: None if decided[key] is None else json.loads(decided[key]) for key in ("value", "threshold")
             }
-            if decided.get("winner") is not None:
-                answer["duplicate_of"] = _winner(run, phase, line["row"], decided["winner"], answer["value"])
+            answer["duplicate_of"] = _winner(run, phase, line["row"])
             return answer
     answer["shard"] = _shard(run, part.source, line["row"])
     return answer
@@ -64,20 +62,20 @@ def _explained(run: RunFolder, part: PartRef, table: pa.Table, index: int) -> di
 _DECISION_COLUMNS = ("row", "keep", "rule", "value", "threshold", "winner", "weight", "group", "cut", "fired")
 
 
-def _winner(run: RunFolder, gather: str, row: int, winner: int, value: Any) -> dict[str, Any]:
-    """Id of the document that stayed instead, with the similarities that the gather's evidence holds."""
-    part = next(part for part in final_parts(run) if part_number(part.name) == winner >> ROW_BITS)
-    table = run.read_table(part.measures.path, ["row", "id"])
-    name = table.filter(pc.equal(table.column("row"), pa.scalar(winner, pa.uint64()))).column("id")[0].as_py()
-    known: dict[str, Any] = {"id": name, "estimated": None, "true": value if isinstance(value, float) else None}
+def _winner(run: RunFolder, gather: str, row: int) -> dict[str, Any] | None:
+    """What the gather's evidence says of the document that stayed instead; None where it names none."""
     for path in run.names(f"evidence/{gather}"):
-        evidence = run.read_table(path)
-        for column in ("estimated", "true"):
-            if column in evidence.column_names and "row" in evidence.column_names:
-                lines = evidence.filter(pc.equal(evidence.column("row"), pa.scalar(row, pa.uint64())))
-                if lines.num_rows:
-                    known[column] = lines.column(column)[0].as_py()
-    return known
+        with run.parquet(path) as file:
+            names = file.schema_arrow.names
+            if not {"key", "winner_id"} <= set(names):
+                continue
+            asked = {"winner_id": "id", "estimated": "estimated", "similarity": "true", "batch": "batch"}
+            table = file.read(columns=["key", *(name for name in asked if name in names)], use_threads=False)
+        lines = table.filter(pc.equal(table.column("key"), pa.scalar(row, pa.uint64()))).to_pylist()
+        if lines and lines[0]["winner_id"] is not None:
+            told = {shown: lines[0].get(name) for name, shown in asked.items()}
+            return told if told["batch"] is not None else {key: told[key] for key in ("id", "estimated", "true")}
+    return None
 
 
 def _shard(run: RunFolder, source: str, row: int) -> dict[str, Any] | None:

@@ -117,9 +117,11 @@ class GatherPhase:
     def _streams(
         self, run: RunFolder, inputs: tuple[tuple[str, OutputFile], ...], start: int, stop: int
     ) -> dict[str, RowStream]:
-        """As `_rows`, to be read some at a time."""
+        """As `_rows`, to be read some at a time, unit by unit in the order of their names."""
         return {
-            name: StoredRows(run, [file.path for unit, file in inputs if unit.startswith(f"{name}/")], start, stop)
+            name: StoredRows(
+                run, [file.path for unit, file in sorted(inputs) if unit.startswith(f"{name}/")], start, stop
+            )
             for name in self.round.reads
         }
 

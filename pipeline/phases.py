@@ -92,21 +92,8 @@ class Desk:
     ) -> Iterator["TableOutput"]:
         """A new Parquet file of the run, zstd-compressed, its text columns without dictionaries."""
         path = self._attempt_name(name)
-        with self.run.create(path) as output:
-            hashes = [f.name for f in schema if pa.types.is_uint64(f.type)]
-            plain = [f.name for f in schema if pa.types.is_large_string(f.type)] + hashes
-            encoded = [f.name for f in schema if f.name not in plain and not pa.types.is_nested(f.type)]
-            sink = pa.PythonFile(output, mode="w")
-            with pq.ParquetWriter(
-                sink,
-                schema,
-                compression="zstd",
-                use_dictionary=cast("Any", encoded),
-                column_encoding=cast("Any", dict.fromkeys(hashes, "BYTE_STREAM_SPLIT")),  # twice as fast, 16 % smaller
-                write_page_checksum=True,
-            ) as writer:
-                table = TableOutput(writer, row_group_rows)
-                yield table
+        with self.run.create(path) as output, parquet_output(output, schema, row_group_rows) as table:
+            yield table
         self._finish(kind, name, path, output, table.num_rows, fixed)
 
     def _finish(self, kind: str, name: str, path: str, output: Output, num_rows: int, fixed: bool) -> None:
@@ -130,6 +117,23 @@ class TableOutput:
         if table.num_rows:
             self.writer.write_table(table, row_group_size=self.row_group_rows)
             self.num_rows += table.num_rows
+
+
+@contextmanager
+def parquet_output(output: Output, schema: pa.Schema, row_group_rows: int = 1 << 16) -> Iterator[TableOutput]:
+    """A Parquet file in `output`: zstd, text without dictionaries, page checksums."""
+    hashes = [f.name for f in schema if pa.types.is_uint64(f.type)]
+    plain = [f.name for f in schema if pa.types.is_large_string(f.type)] + hashes
+    encoded = [f.name for f in schema if f.name not in plain and not pa.types.is_nested(f.type)]
+    with pq.ParquetWriter(
+        pa.PythonFile(output, mode="w"),
+        schema,
+        compression="zstd",
+        use_dictionary=cast("Any", encoded),
+        column_encoding=cast("Any", dict.fromkeys(hashes, "BYTE_STREAM_SPLIT")),  # twice as fast, 16 % smaller
+        write_page_checksum=True,
+    ) as writer:
+        yield TableOutput(writer, row_group_rows)
 
 
 def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receipt:

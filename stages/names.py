@@ -41,6 +41,8 @@ STAGES = {
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",
     "minhash": "corpusmill.stages.gather.minhash:MinHash",
+    "known": "corpusmill.stages.gather.known:Known",
+    "passages": "corpusmill.stages.gather.passages:Passages",
     "substrings": "corpusmill.stages.gather.substrings:Substrings",
     "decontaminate": "corpusmill.stages.gather.decontaminate:Decontaminate",
 }

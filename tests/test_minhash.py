@@ -8,7 +8,8 @@ from gather_rounds import documents, dropped_ids, run_gather, run_without_parts,
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.stages.gather.minhash import PRESETS, MinHash
+from corpusmill.stages.gather.minhash import MinHash
+from corpusmill.stages.gather.shingling import PRESETS
 
 WORDS = [a + b + c for a in "bdfgk" for b in "aeio" for c in "lmn"]
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
-from corpusmill.pipeline.document import Column, text_buffers
+from corpusmill.pipeline.document import Column
 from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
 from corpusmill.stages.gather.alarms import Limits, OnAlarm, part_totals, raise_alarms
 from corpusmill.stages.gather.candidate_components import COMPONENTS, EDGES, candidate_components
@@ -33,25 +33,8 @@ from corpusmill.stages.gather.keep_policy import (
     group_bounds,
     order_columns,
 )
+from corpusmill.stages.gather.shingling import PRESETS, Scheme, Shingler
 from corpusmill.stages.gather.spilled_sets import spilled_sets
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How a text becomes shingles, and a signature bands."""
-
-    bands: int
-    rows: int  # per band
-    size: int  # tokens per shingle
-    unit: Literal["word", "character"]
-    same_numbers: bool  # every number is 0
-
-
-PRESETS = {
-    "fineweb": Scheme(14, 8, 5, "word", True),  # Penedo et al. 2024, FineWeb, section 3.4 and datatrove's defaults
-    "nemotron": Scheme(20, 13, 24, "character", False),  # Nemotron-CC: 260 hashes, 24-character shingles
-    "dolma3": Scheme(26, 11, 5, "word", False),  # OLMo 3: 26 bands of 11; theirs are 5-grams of p50k tokens
-}
 
 SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64())
 SHINGLES = pa.unify_schemas(
@@ -126,6 +109,7 @@ class MinHash(StageSettings):
             size=preset.size if self.size is None else self.size,
             unit=preset.unit if self.unit is None else self.unit,
             same_numbers=preset.same_numbers if self.same_numbers is None else self.same_numbers,
+            seed=self.seed,
         )
 
     def adds(self) -> dict[str, pa.DataType]:
@@ -157,34 +141,15 @@ class MinHashWorker:
     """Holds the permutations and the folding table."""
 
     def __init__(self, settings: MinHash) -> None:
-        from corpusmill.stages.kernels import components, folding, hashing, shingles, signatures, verification
+        from corpusmill.stages.kernels import components, hashing, verification
 
         self.settings = settings
-        self.scheme = settings.scheme()
-        self.hashing, self.shingling, self.signing = hashing, shingles, signatures
-        self.grouping, self.verification = components, verification
-        self.table = folding.folding_table()
-        self.unit = shingles.WORD if self.scheme.unit == "word" else shingles.CHARACTER
-        self.permutations = signatures.permutations(self.scheme.bands * self.scheme.rows, settings.seed)
-        self.seed = np.uint64(settings.seed)
+        self.shingler = Shingler(settings.scheme())
+        self.hashing, self.grouping, self.verification = hashing, components, verification
 
     def signatures(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """A row per document and band; documents without a shingle have none."""
-        yield SIGNATURES.empty_table()
-        scheme = self.scheme
-        for batch in part.batches:
-            signatures, counts = self.signing.text_signatures(
-                *text_buffers(batch.column("text")),
-                self.table,
-                self.unit,
-                scheme.same_numbers,
-                scheme.size,
-                *self.permutations,
-            )
-            some = counts > 0
-            keys = self.signing.band_keys(signatures[some], scheme.bands, scheme.rows, self.seed)
-            row = integers(batch.column("row"), np.uint64)[some]
-            yield pa.table({"key": keys.ravel(), "row": row.repeat(scheme.bands)}, schema=SIGNATURES)
+        return signature_rows(self.shingler, part)
 
     def edges(self, rows: dict[str, pa.Table]) -> pa.Table:
         """Each document of a band to the first of it by row.
@@ -204,7 +169,7 @@ class MinHashWorker:
     def shingles(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """The shingle sets of documents that have a candidate, keyed by their component."""
         yield SHINGLES.empty_table()
-        settings, scheme = self.settings, self.scheme
+        settings = self.settings
         wanted = rows_of(rows, "components", COMPONENTS)
         wanted_rows = integers(one_chunk(wanted, "key"), np.uint64)
         component, candidates = one_chunk(wanted, "component"), one_chunk(wanted, "minhash_num_candidates")
@@ -216,9 +181,7 @@ class MinHashWorker:
             if not len(chosen):
                 continue
             documents = take_rows(batch, chosen)
-            sets, bounds = self.shingling.shingle_sets(
-                *text_buffers(documents.column("text")), self.table, self.unit, scheme.same_numbers, scheme.size
-            )
+            sets, bounds = self.shingler.sets(documents.column("text"))
             table = {
                 "key": self.hashing.mix_all(integers(take(component, at[chosen]), np.uint64)),
                 "minhash_num_candidates": take(candidates, at[chosen]),
@@ -229,7 +192,7 @@ class MinHashWorker:
 
     def verify(self, rows: dict[str, RowStream]) -> pa.Table:
         """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
-        settings, scheme = self.settings, self.scheme
+        settings, scheme = self.settings, self.shingler.scheme
         with spilled_sets(rows.get("shingles"), SHINGLES, "shingles") as (candidates, sets, bounds):
             order = best_first(candidates, ("key",))
             component = integers(one_chunk(candidates, "key"), np.uint64)
@@ -239,10 +202,10 @@ class MinHashWorker:
                 bounds,
                 order,
                 component_bounds,
-                *self.permutations,
+                *self.shingler.permutations,
                 scheme.bands,
                 scheme.rows,
-                self.seed,
+                self.shingler.seed,
                 self.grouping.JACCARD if settings.measure == "jaccard" else self.grouping.CONTAINMENT,
                 settings.min_similarity,
                 settings.max_probes,
@@ -305,6 +268,15 @@ class MinHashWorker:
             threshold=self.settings.min_similarity,
             columns={"minhash_num_candidates": 1, "minhash_cluster_size": 1},
         )
+
+
+def signature_rows(shingler: Shingler, part: PartView) -> Iterator[pa.Table]:
+    """SIGNATURES of a part: a row per document and band; documents without a shingle have none."""
+    yield SIGNATURES.empty_table()
+    for batch in part.batches:
+        keys, some = shingler.band_keys(batch.column("text"))
+        row = integers(batch.column("row"), np.uint64)[some]
+        yield pa.table({"key": keys.ravel(), "row": row.repeat(shingler.scheme.bands)}, schema=SIGNATURES)
 
 
 def spare_copies(
