@@ -93,12 +93,13 @@ class PassagesWorker:
     """Holds the tables of characters."""
 
     def __init__(self, settings: Passages) -> None:
-        from corpusmill.stages.kernels import bloom, characters, folding, hashing, pieces
+        from corpusmill.stages.kernels import bloom, characters, folding, hashing, passage_edges
 
         self.settings = settings
-        self.bloom, self.hashing, self.cutting = bloom, hashing, pieces
+        self.bloom, self.hashing, self.cutting = bloom, hashing, passage_edges
         self.classes, self.table = characters.character_classes(), folding.folding_table()
-        self.unit = {"line": pieces.LINE, "paragraph": pieces.PARAGRAPH, "sentences": pieces.SENTENCE}[settings.unit]
+        units = {"line": passage_edges.LINE, "paragraph": passage_edges.PARAGRAPH, "sentences": passage_edges.SENTENCE}
+        self.unit = units[settings.unit]
 
     def pieces(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """A row for every piece of at least `min_bytes`."""
