@@ -11,6 +11,7 @@ The manifest and the files beside each shard are written by `stages/tokens`.
 import hashlib
 import json
 import mmap
+import re
 import resource
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -32,6 +33,8 @@ Place: TypeAlias = Path | str | RunFolder
 
 MANIFEST = "tokens/manifest.json"
 HELD_OUT = "val"
+REPEATED = re.compile(r"repeat-(\d+)(?:_(\d+))?")
+"""Buckets of documents that stand for several: `minhash` with `weights`, and `tokens: {bucket_by: minhash_repeat}`."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,13 @@ class Source:
     @cached_property
     def num_tokens(self) -> int:
         return sum(shard.num_tokens for shard in self.shards)
+
+    @cached_property
+    def weighted_tokens(self) -> int:
+        """Its tokens as often as its bucket asks for: a bucket `repeat-1_5` counts one and a half times."""
+        found = REPEATED.fullmatch(self.bucket)
+        whole, decimals = (str(found[1]), str(found[2] or "")) if found else ("1", "")
+        return self.num_tokens * int(whole + decimals) // int(f"1{'0' * len(decimals)}")
 
     @cached_property
     def num_documents(self) -> int:

@@ -46,7 +46,7 @@ class Wish:
         """Raises RequestError for names that are no source, and for weights on a source without a whole row."""
         sizes = {name: source.num_tokens for name, source in sources.items()}
         epochs = epoch_caps(mixture.max_epochs, sizes)
-        usable = {name: size for name, size in sizes.items() if rows[name].num_rows}
+        usable = {name: sources[name].weighted_tokens for name in sizes if rows[name].num_rows}
         row_tokens = {name: Fraction(rows[name].num_tokens, rows[name].num_rows) for name in usable}
 
         def ratios_of(weights: Weights) -> Ratios:

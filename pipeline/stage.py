@@ -221,7 +221,10 @@ class Round:
 
 class RowStream(Protocol):
     def read(self, *columns: str) -> Iterator[pa.Table]:
-        """These columns (none named: all) of the rows, some at a time, in any order; may be called again."""
+        """These columns (none named: all) of the rows, some at a time; may be called again.
+
+        Tables come unit by unit, by the units' names, and in each as they were given; each is sorted by key.
+        """
 
 
 SPANS: pa.DataType = pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("how", pa.string())]))

@@ -74,7 +74,7 @@ def run_gather(
         for low, high, part in units:
             rows: dict[str, Any] = {name: in_range(stored[name], low, high) for name in round_.reads}
             if round_.streamed:
-                rows = {name: InMemory(table) for name, table in rows.items()}
+                rows = {name: InMemory(table, backwards=False) for name, table in rows.items()}
             method: Any = getattr(worker, round_.name)
             result = method(part, rows) if part is not None else method(rows)
             made.append(result if isinstance(result, pa.Table) else pa.concat_tables(list(result)))
@@ -86,14 +86,14 @@ def run_gather(
 
 
 class InMemory:
-    """A RowStream over a table, a few rows at a time and not in order."""
+    """A RowStream over a table, a few rows at a time; backwards where the reader must not count on their order."""
 
-    def __init__(self, table: pa.Table) -> None:
-        self.table = table
+    def __init__(self, table: pa.Table, backwards: bool = True) -> None:
+        self.table, self.step = table, -1 if backwards else 1
 
     def read(self, *columns: str) -> Iterator[pa.Table]:
         shown = self.table.select(list(columns)) if columns else self.table
-        for start in reversed(range(0, shown.num_rows, 7)):
+        for start in range(0, shown.num_rows, 7)[:: self.step]:
             yield shown.slice(start, 7).combine_chunks()
 
 

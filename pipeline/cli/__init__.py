@@ -10,9 +10,9 @@ import click
 
 from corpusmill.pipeline.cli.classifiers import train_classifier
 from corpusmill.pipeline.cli.documents import explain, export, show
+from corpusmill.pipeline.cli.index import index
 from corpusmill.pipeline.cli.plans import plan
 from corpusmill.pipeline.cli.ratios import choose, fit, sweep
-from corpusmill.pipeline.cli.index import index
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart

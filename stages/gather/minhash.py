@@ -57,7 +57,10 @@ VERIFIED = schema_of(
     minhash_num_candidates=pa.int64(),
     minhash_cluster_size=pa.int64(),
     weight=pa.float32(),
+    minhash_repeat=pa.string(),
 )
+ALONE = {"minhash_num_candidates": 1, "minhash_cluster_size": 1, "minhash_repeat": "repeat-1"}
+"""Columns of a document without a candidate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +84,7 @@ class MinHash(StageSettings):
     by: str | None = None  # the column of keep: highest or lowest
     prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
     copies: int = 1  # how many of a cluster stay
-    weights: tuple[tuple[int, float], ...] = ()  # (cluster size, weight of what stays from that size on), ascending
+    weights: tuple[tuple[int, float], ...] = ()  # (cluster size, repetition of what stays from that size on), ascending
     alarm_source_share: float = 0.5
     alarm_cluster_size: int = 10_000
     on_alarm: OnAlarm = "warn"
@@ -113,10 +116,13 @@ class MinHash(StageSettings):
         )
 
     def adds(self) -> dict[str, pa.DataType]:
-        return {
+        added: dict[str, pa.DataType] = {
             "minhash_num_candidates": pa.int64(),  # documents of its component of candidates, itself included
             "minhash_cluster_size": pa.int64(),  # it and those dropped for it; of a dropped one: its winner's
         }
+        if self.weights:  # repeat-<weight>: what `tokens: {bucket_by: minhash_repeat}` makes buckets of
+            added["minhash_repeat"] = pa.string()
+        return added
 
     def reads(self) -> tuple[str, ...]:
         return (self.by,) if self.by else ()
@@ -227,7 +233,7 @@ class MinHashWorker:
             "group": self._groups(candidates, order, component_bounds),
             "minhash_num_candidates": one_chunk(candidates, "minhash_num_candidates"),
             "minhash_cluster_size": sizes,
-            "weight": self._weights(sizes, stays),
+            **self._weights(sizes, stays),
         }
         return pa.table(found, schema=VERIFIED).sort_by("key")
 
@@ -250,12 +256,15 @@ class MinHashWorker:
             groups[order] = np.repeat(np.minimum.reduceat(names[order], bounds[:-1]), np.diff(bounds))
         return groups
 
-    def _weights(self, sizes: npt.NDArray[np.int64], stays: npt.NDArray[np.bool_]) -> Column:
-        """The repetition weight of what stays of a cluster; null is 1."""
-        steps = self.settings.weights
-        at = np.searchsorted([size for size, _ in steps], sizes, side="right")
-        weights = np.array([1.0, *(weight for _, weight in steps)], dtype=np.float32)[at]
-        return pa.array(weights, mask=(at == 0) | ~stays)
+    def _weights(self, sizes: npt.NDArray[np.int64], stays: npt.NDArray[np.bool_]) -> dict[str, Column]:
+        """The repetition weight of what stays of a cluster (null is 1), and the name of its bucket."""
+        steps = [1.0, *(weight for _, weight in self.settings.weights)]
+        at = np.searchsorted([size for size, _ in self.settings.weights], sizes, side="right")
+        names = np.array([f"repeat-{weight:g}" for weight in steps], dtype=object)
+        return {
+            "weight": pa.array(np.array(steps, dtype=np.float32)[at], mask=(at == 0) | ~stays),
+            "minhash_repeat": pa.array(names[at], pa.string()),
+        }
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "verify", VERIFIED)
@@ -266,7 +275,7 @@ class MinHashWorker:
             rule="minhash.near_duplicate",
             values=found.column("similarity").to_pylist(),
             threshold=self.settings.min_similarity,
-            columns={"minhash_num_candidates": 1, "minhash_cluster_size": 1},
+            columns={name: otherwise for name, otherwise in ALONE.items() if name in self.settings.adds()},
         )
 
 

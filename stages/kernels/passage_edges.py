@@ -1,7 +1,7 @@
 """Texts cut into lines, paragraphs or sentences, as pairs of edges in the UTF-8 buffer.
 
-A line ends at "\\n". A paragraph is a run of lines that are not blank. Sentences end as in `sentences.py`, and at the
-end of a line. White space at either end belongs to no piece; a piece of white space alone is none.
+A line ends at "\\n". A paragraph is a run of lines that are not blank. Sentences end where `sentence_spans.py` says,
+and at the end of a line. White space at either end belongs to no piece; a piece of white space alone is none.
 """
 
 import numpy as np
@@ -10,12 +10,12 @@ import pyarrow as pa
 from numba import uint64
 
 from corpusmill.pipeline.document import text_buffers
-from corpusmill.stages.kernels.characters import LOWER, PUNCTUATION, SPACE, TERMINAL, UPPER, character_classes
+from corpusmill.stages.kernels.characters import SPACE, character_classes
 from corpusmill.stages.kernels.compile import kernel
 from corpusmill.stages.kernels.hashing import decode, mix
+from corpusmill.stages.kernels.sentence_spans import find_sentence_starts
 
 LINE, PARAGRAPH, SENTENCE = 0, 1, 2
-OPEN, AFTER_STOP, AFTER_OTHER, CUT = 0, 1, 2, 3
 
 
 @kernel
@@ -23,41 +23,23 @@ def piece_edges(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], classes: npt.NDArray[np.uint16], unit: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Edges int64 [2 pieces]: first byte of a piece and the byte after it, ascending; and the row of each piece."""
+    starts = find_sentence_starts(data, offsets, classes) if unit == SENTENCE else np.empty(0, dtype=np.int64)
     edges, rows = np.empty(2048, dtype=np.int64), np.empty(1024, dtype=np.int64)
-    filled = 0
+    filled = sentence = 0
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
         start = end = at  # of the open piece; none is open where they are equal
-        state, spaced, letters, upper, last, line_ends = OPEN, False, 0, False, 0, 0
+        line_ends = 0
         while at < stop:
             code, size = decode(data, at)
-            kind = int(classes[code])
-            if kind & SPACE:
+            if classes[code] & SPACE:
                 line_ends += code == 0x0A
-                if code == 0x0A and (unit != PARAGRAPH or line_ends > 1):
-                    state = CUT
-                spaced, letters = True, 0
-                last = code
                 at += size
                 continue
-            cut = state == CUT
-            if unit == SENTENCE and kind & TERMINAL:
-                if code != 0x2E:
-                    state = AFTER_OTHER
-                elif last == 0x2E or (letters == 1 and upper):
-                    state = OPEN
-                else:
-                    state = AFTER_STOP
-                letters = 0
-                spaced = False
-            elif unit == SENTENCE and kind & PUNCTUATION:
-                letters = 0
-                state = OPEN if cut else state
-            else:
-                cut = cut or state == AFTER_OTHER or (state == AFTER_STOP and spaced and not kind & LOWER)
-                state = OPEN
-                letters += 1
-                upper = kind & UPPER != 0
+            cut = line_ends > (1 if unit == PARAGRAPH else 0)
+            while sentence < len(starts) and starts[sentence] <= at:
+                cut = cut or starts[sentence] == at
+                sentence += 1
             line_ends = 0
             if cut and end > start:
                 filled = store(edges, rows, filled, start, end, row)
@@ -65,7 +47,6 @@ def piece_edges(
                 end = start
             if end == start:
                 start = at
-            last = code
             at += size
             end = at
         if end > start:
