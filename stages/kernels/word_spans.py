@@ -34,6 +34,8 @@ HAS_LETTER = 1  # a character of class LETTER
 HAS_TEXT = 2  # a character that is not in datatrove's punctuation set: not a symbol
 IS_SINGLE = 4  # a letter of a script without spaces that was made a word; never set on words found elsewhere
 IS_ALPHABETIC = 8  # with IS_SINGLE: of Thai, Lao, Burmese, Khmer, whose letters are sounds, not of Han or kana
+ENDS_SENTENCE = 16  # only of spaCy's words: one mark at which its sentencizer ends a sentence
+ONLY_PUNCTUATION = 32  # only of spaCy's words: nothing but characters of Unicode's category P
 FIRST_EAST_ASIAN = 0x2E80
 
 Bytes = npt.NDArray[np.uint8]
