@@ -9,7 +9,7 @@ from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.kernels import characters as chars
 from corpusmill.stages.measure.fineweb import MEASURES, Fineweb
-from corpusmill.stages.measure.layout import segment_by_script
+from corpusmill.stages.measure.segmenters import segment_by_script
 
 CLASSES = chars.character_classes()
 

@@ -11,8 +11,9 @@ from unicode_texts import BATCHES, kernel_property
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.kernels import characters as chars
-from corpusmill.stages.measure.gopher import DUPLICATE_SIZES, MEASURES, TOP_SIZES, Gopher
-from corpusmill.stages.measure.layout import segment_by_script
+from corpusmill.stages.measure.gopher import Gopher
+from corpusmill.stages.measure.gopher_dialects import DATATROVE, DUPLICATE_SIZES, TOP_SIZES
+from corpusmill.stages.measure.segmenters import segment_by_script
 from corpusmill.stages.measure.stop_words import STOP_WORDS
 
 CLASSES = chars.character_classes()
@@ -30,7 +31,7 @@ def measure(texts: list[str], lang: str | None = None) -> list[dict[str, int | N
     """The columns of each text, without the prefix."""
     columns = WORKER.measure(batch_of(texts, lang), Scratch())
     assert {name: column.type for name, column in columns.items()} == GOPHER.adds()
-    return [{name: columns[f"gopher_{name}"][row].as_py() for name in MEASURES} for row in range(len(texts))]
+    return [{name: columns[f"gopher_{name}"][row].as_py() for name in DATATROVE.columns} for row in range(len(texts))]
 
 
 def fired(text: str, lang: str | None = "en") -> list[str]:

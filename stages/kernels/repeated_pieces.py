@@ -28,6 +28,7 @@ INK = 1  # lines that are not blank, without the white space at their ends
 FULL = 2  # lines that are not blank, as they are
 PARAGRAPHS = 3  # between blank lines of no character, text without white space at its ends: re.split("\n{2,}", strip)
 INK_PARAGRAPHS = 4  # the same, each without white space at its ends, and none that is blank
+ALL = 6  # every line, empty ones too
 PAIRS = 5  # between pairs of line feeds, empty ones too: text.split("\n\n")
 
 Bytes = npt.NDArray[np.uint8]
@@ -67,9 +68,9 @@ def count_repeated_pieces(
                 if not flags[line] & BLANK:
                     value = ink_hashes[line] if cut == INK else hashes[line]
                     _count(count, table, times, mask, value, ink_chars[line] if cut == INK else num_chars[line])
-        elif cut == RUNS:
+        elif cut in (RUNS, ALL):
             for line in range(begin, end):
-                if num_chars[line] > 0 or line == begin or line == end - 1:
+                if cut == ALL or num_chars[line] > 0 or line == begin or line == end - 1:
                     _count(count, table, times, mask, hashes[line], num_chars[line])
         elif cut == PAIRS:
             line = begin

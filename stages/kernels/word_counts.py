@@ -5,7 +5,7 @@ import numpy.typing as npt
 from numba import uint64
 
 from corpusmill.stages.kernels.compile import kernel
-from corpusmill.stages.kernels.word_spans import HAS_LETTER, HAS_TEXT, IS_ALPHABETIC, IS_SINGLE
+from corpusmill.stages.kernels.word_spans import BASE, HAS_LETTER, HAS_TEXT, IS_ALPHABETIC, IS_SINGLE
 
 COUNTS = (
     "words",
@@ -79,8 +79,25 @@ def count_listed_words(
     return counts
 
 
+@kernel
+def lower_hashes(
+    data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int32], num_bytes: npt.NDArray[np.int32]
+) -> Hashes:
+    """uint64 [words]: the hashes of the words with ASCII letters in lower case."""
+    hashes = np.empty(len(starts), dtype=np.uint64)
+    for word in range(len(starts)):
+        value = uint64(0)
+        for at in range(starts[word], starts[word] + num_bytes[word]):
+            byte = data[at]
+            lower = byte | 0x20 if 0x41 <= byte <= 0x5A else byte
+            value = value * uint64(BASE) + uint64(lower) + uint64(1)
+        hashes[word] = value
+    return hashes
+
+
 def warmup() -> None:
     """Compile for the arrays of a layout."""
     first, one = np.array([0, 1]), np.ones(1, dtype=np.uint64)
     count_words(first, np.ones(1, dtype=np.int32), np.ones(1, dtype=np.uint8))
     count_listed_words(first, one, one, first, np.zeros(1, dtype=np.int64))
+    lower_hashes(np.frombuffer(b"A", dtype=np.uint8), np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.int32))

@@ -1,16 +1,17 @@
 """C4's cleaning (Raffel et al. 2020, section 2.2): bad lines are cut out, and documents with little left are dropped.
 
 The rules and their order are those of datatrove 0.10's C4QualityFilter, which follows the code of C4; the changed text
-is the same, byte for byte. The number of sentences depends on the segmenter: datatrove asks spaCy, ours is in
-kernels/sentences.py. A document that a rule drops where it stands ('{', lorem ipsum), or of which no line is left,
-keeps its text, so that it can be looked at. FineWeb used `terminal_punctuation: false`.
+is the same, byte for byte. The number of sentences depends on the segmenter: datatrove asks spaCy, whose sentences
+`segmenter: spacy-en` gives; ours is in kernels/sentences.py. A document that a rule drops where it stands ('{', lorem
+ipsum), or of which no line is left, keeps its text, so that it can be looked at. FineWeb used
+`terminal_punctuation: false`.
 
 C4's terminal punctuation is ASCII: keep the default to English, or switch that rule off. Its list of bad words is not
 here: see the stage `toxicity`.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +37,8 @@ class C4(StageSettings):
     policy: bool = True  # cut lines about cookies, terms of use and privacy policy
     lorem_ipsum: bool = True  # drop the document
     curly_brackets: bool = True  # drop documents with '{' in a line not cut before
+
+    segmenter: Literal["auto", "spacy-en"] = "auto"  # of sentences
 
     min_sentences: int | None = threshold(5)
 
@@ -99,15 +102,20 @@ class C4Worker:
             kept = cast("Column", pc.if_else(pc.is_valid(text), kept, pa.scalar(None, pa.large_string())))
         batch = with_column(batch, "text", kept)
         counts = dict(zip(c4_lines.COUNTS, counted.T, strict=True))
-        breaks = np.where(counts["kept_lines"] > 0, self.sentence_breaks(batch), 0)
+        counts["sentences"] = np.where(counts["kept_lines"] > 0, self.sentences(batch, counts["kept_lines"]), 0)
         ended = counts["lorem_ipsum"] + counts["curly_brackets"] > 0
-        counts["sentences"] = counts["kept_lines"] + breaks
         masks = {"sentences": ended}
         return batch, {f"c4_{name}": pa.array(counts[name], pa.int32(), mask=masks.get(name)) for name in MEASURES}
 
-    def sentence_breaks(self, batch: Batch) -> npt.NDArray[np.int64]:
-        """int64 [rows]: sentences that begin inside a line; every kept line begins one more."""
+    def sentences(self, batch: Batch, kept_lines: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """int64 [rows]: sentences in all lines of the text that is left."""
+        data, offsets = text_buffers(batch.column("text"))
+        if self.settings.segmenter == "spacy-en":
+            from corpusmill.stages.kernels.spacy_words import count_spacy_sentences, find_spacy_words
+
+            first, starts, num_bytes, _, _, flags = find_spacy_words(data, offsets)
+            return count_spacy_sentences(data, offsets, first, starts, num_bytes, flags)
         from corpusmill.stages.kernels.characters import character_classes
         from corpusmill.stages.kernels.sentences import count_sentence_breaks
 
-        return count_sentence_breaks(*text_buffers(batch.column("text")), character_classes())
+        return kept_lines + count_sentence_breaks(data, offsets, character_classes())

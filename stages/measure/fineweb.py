@@ -5,13 +5,14 @@ Characters that end a sentence are datatrove's, of all scripts.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.layout import lines_of
+from corpusmill.stages.measure.segmenters import Segmenter, segmenter_depends
 from corpusmill.stages.measure.words import character_counts, repeated_pieces, word_counts
 
 
@@ -22,7 +23,7 @@ class Fineweb(StageSettings):
     name: ClassVar[str] = "fineweb"
     kind: ClassVar[Kind] = "measure"
 
-    segmenter: Literal["auto"] = "auto"
+    segmenter: Segmenter = "auto"
     short_line_chars: int = 30  # a line of so many characters or fewer is short
 
     min_terminal_line_ratio: float | None = threshold(0.12)
@@ -53,6 +54,10 @@ class Fineweb(StageSettings):
         if not self.keep_without_terminal_lines:
             return Rule(name, columns, "<", limit)
         return Rule(name, when=f"{columns[0]} > 0 and {columns[0]} / {columns[1]} < {limit!r}", columns=columns)
+
+    @property
+    def depends(self) -> tuple[str, ...]:  # type: ignore[override]
+        return segmenter_depends(self.segmenter)
 
     def open(self) -> "FinewebWorker":
         return FinewebWorker(self)

@@ -1,10 +1,10 @@
 """The layout of a batch: where its words are and what each is, found once and shared by all measures.
 
-The default segmenter, `auto`, cuts by script (see kernels/word_spans.py). Another segmenter hands in its own words as
-lists of strings through `layout_of_words`; the measures do not notice. 21 bytes per word, for the time of one batch.
+Segmenters (segmenters.py) hand in their words; one outside of this project hands them in as lists of strings, through
+`layout_of_words`; the measures do not notice. 21 bytes per word, for the time of one batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -80,23 +80,6 @@ def find_batch_lines(batch: Batch) -> Lines:
     return Lines(data[offsets[0] :], *find_lines(data, offsets, character_classes()))
 
 
-Segmenter = Callable[[Batch], Layout]
-
-
-def layout(batch: Batch, scratch: Scratch, segmenter: str = "auto") -> Layout:
-    """The batch's layout, made by the first measure that asks for this segmenter."""
-    return scratch.once(("layout", segmenter), partial(SEGMENTERS[segmenter], batch))
-
-
-def segment_by_script(batch: Batch) -> Layout:
-    """Words between spaces and symbols, or single letters where the script writes no spaces."""
-    from corpusmill.stages.kernels.characters import character_classes
-    from corpusmill.stages.kernels.word_spans import find_words
-
-    data, offsets = text_buffers(batch.column("text"))
-    return Layout(data[offsets[0] :], *find_words(data, offsets, character_classes()))
-
-
 def layout_of_words(rows: Sequence[Sequence[str]]) -> Layout:
     """The layout of words that another segmenter found, a sequence of words per row."""
     from corpusmill.stages.kernels.characters import character_classes
@@ -111,6 +94,3 @@ def layout_of_words(rows: Sequence[Sequence[str]]) -> Layout:
 def hash_words(words: Sequence[str]) -> npt.NDArray[np.uint64]:
     """uint64 [words]: the hashes that a layout gives to these words, sorted."""
     return np.sort(layout_of_words([words]).hashes)
-
-
-SEGMENTERS: dict[str, Segmenter] = {"auto": segment_by_script}

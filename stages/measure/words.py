@@ -5,7 +5,7 @@ divide counts: `words_digits / words_chars` is a fraction in DuckDB.
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column, text_buffers
 from corpusmill.pipeline.stage import Kind, Scratch, StageSettings
-from corpusmill.stages.measure.layout import layout, lines_of
+from corpusmill.stages.measure.layout import lines_of
+from corpusmill.stages.measure.segmenters import Segmenter, layout, segmenter_depends
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,7 @@ class Words(StageSettings):
     name: ClassVar[str] = "words"
     kind: ClassVar[Kind] = "measure"
 
-    segmenter: Literal["auto"] = "auto"
+    segmenter: Segmenter = "auto"
 
     def adds(self) -> dict[str, pa.DataType]:
         return {
@@ -48,6 +49,10 @@ class Words(StageSettings):
             "words_digit_ratio": pa.float64(),  # of the characters; null for an empty text
             "words_upper_ratio": pa.float64(),  # of the letters; null without letters
         }
+
+    @property
+    def depends(self) -> tuple[str, ...]:  # type: ignore[override]
+        return segmenter_depends(self.segmenter)
 
     def open(self) -> "WordsWorker":
         return WordsWorker(self)

@@ -162,12 +162,12 @@ class GivenSentences(C4Worker):
 
     language = "eng"
 
-    def sentence_breaks(self, batch: pa.RecordBatch) -> Any:
-        return np.array([self._breaks(text or "") for text in batch.column("text").to_pylist()])
+    def sentences(self, batch: pa.RecordBatch, kept_lines: Any) -> Any:
+        return np.array([self._count(text or "") for text in batch.column("text").to_pylist()])
 
-    def _breaks(self, text: str) -> int:
+    def _count(self, text: str) -> int:
         try:
-            return sum([len(split_into_sentences(line, self.language)) - 1 for line in text.split("\n") if line])
+            return sum([len(split_into_sentences(line, self.language)) for line in text.split("\n") if line])
         except ValueError:  # a document that a rule ended, whose lines the filter did not read
             return 0
 
