@@ -160,10 +160,15 @@ class Recipe:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise RecipeError([Problem(str(path), 0, "", f"cannot be read: {error}")]) from error
-        tree, lines = load_yaml(text, str(path))
+        return cls.parse(text, str(path), catalog, overrides)
+
+    @classmethod
+    def parse(cls, text: str, file: str, catalog: Catalog, overrides: tuple[str, ...] = ()) -> "Recipe":
+        """The recipe in a text; `file` is its name in errors."""
+        tree, lines = load_yaml(text, file)
         for override in overrides:
-            _override(tree, override, str(path))
-        return _Reader(str(path), lines, catalog).recipe(tree)
+            _override(tree, override, file)
+        return _Reader(file, lines, catalog).recipe(tree)
 
     @classmethod
     def build(cls, tree: Mapping[str, Any], catalog: Catalog) -> "Recipe":
@@ -195,13 +200,11 @@ def _override(tree: Any, override: str, file: str) -> None:
 
 def _stage_item(stages: list[Any], name: str, file: str, override: str) -> Any:
     for index, item in enumerate(stages):
-        if item == name:
-            stages[index] = {name: {}}
-            return stages[index][name]
-        if isinstance(item, dict) and name in item:
-            if not isinstance(item[name], dict):
-                item[name] = {}
-            return item[name]
+        (key, settings), *_ = item.items() if isinstance(item, dict) and item else ((item, None),)
+        own = settings.get("as") if isinstance(settings, dict) else None
+        if name == (own or str(key).partition("@")[0]):
+            stages[index] = {key: settings if isinstance(settings, dict) else {}}
+            return stages[index][key]
     raise RecipeError([Problem(file, 0, override, f"the recipe has no stage '{name}'")])
 
 
