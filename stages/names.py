@@ -33,6 +33,7 @@ STAGES = {
     "gopher": "corpusmill.stages.measure.gopher:Gopher",
     "c4": "corpusmill.stages.measure.c4:C4",
     "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
+    "fineweb2": "corpusmill.stages.measure.fineweb2:Fineweb2",
     "drop": "corpusmill.stages.decide.drop:Drop",
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
     "quality": "corpusmill.stages.measure.quality:Quality",

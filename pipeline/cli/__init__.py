@@ -14,7 +14,7 @@ from corpusmill.pipeline.cli.index import index
 from corpusmill.pipeline.cli.plans import plan
 from corpusmill.pipeline.cli.ratios import choose, fit, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
-from corpusmill.pipeline.cli.rules import what_if
+from corpusmill.pipeline.cli.rules import derive_thresholds, what_if
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
 from corpusmill.pipeline.cli.trainer import train
@@ -43,7 +43,7 @@ def cli() -> None:
 
 for command in (
     *(quickstart, init, check, build, status, verify, explain, show, what_if, report, export, stages),
-    *(index, train_tokenizer, train_classifier, plan, sweep, fit, choose, train, clean, warmup),
+    *(index, derive_thresholds, train_tokenizer, train_classifier, plan, sweep, fit, choose, train, clean, warmup),
 ):
     cli.add_command(command)
 

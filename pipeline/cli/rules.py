@@ -1,11 +1,13 @@
-"""The command what-if: other rules on a finished run."""
+"""Commands on rules: what-if on a finished run, derive-thresholds from good texts."""
 
 import re
+from pathlib import Path
 
 import click
 
 from corpusmill.pipeline.cli.output import json_option, print_json, print_table
 from corpusmill.pipeline.cli.runs import existing_run, run_argument
+from corpusmill.pipeline.errors import RequestError
 
 SETTING = re.compile(r"\s*([A-Za-z][\w-]*)\.(\w+)\s*=\s*(.+)", re.DOTALL)
 """`gopher.min_words=30`; everything else is an expression."""
@@ -66,3 +68,39 @@ def what_if(run: str, rules: tuple[str, ...], as_json: bool) -> None:
         for gather, count in flow["not_seen_by"].items():
             click.echo(f"  {count:,} of the documents kept were never compared by {gather}: build to know their fate")
     click.echo(f"tokens: {found['tokens']}")
+
+
+@click.command(name="derive-thresholds")
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--language", required=True, help="ISO 639-1 code of the texts, such as hi.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON file; other languages in it stay.")
+@click.option("--segmenter", default="auto", show_default=True, help="As in the stage that will use them.")
+@click.option("--tail", type=click.FloatRange(0, 0.5, min_open=True), default=0.1, show_default=True)
+@json_option
+def derive_thresholds(
+    paths: tuple[str, ...], language: str, out: Path, segmenter: str, tail: float, as_json: bool
+) -> None:
+    """Thresholds of the stage fineweb2 for a language, from good texts: JSON lines, Parquet or text files, or a RUN.
+
+    Example: corpusmill derive-thresholds runs/quickstart --language en --out thresholds.json
+    """
+    import json
+    from typing import cast
+
+    from corpusmill.stages.measure.derive_thresholds import derive_thresholds as derive
+    from corpusmill.stages.measure.reference_texts import reference_texts
+    from corpusmill.stages.measure.segmenters import SEGMENTERS, Segmenter
+
+    if segmenter not in SEGMENTERS:
+        raise RequestError(f"no such segmenter: {segmenter!r}; there is: {', '.join(SEGMENTERS)}")
+    limits = derive(reference_texts(paths), language, cast("Segmenter", segmenter), tail)
+    known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    known[language] = limits
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name], ensure_ascii=False)}" for name in sorted(known))
+    out.write_text(f"{{\n{lines}\n}}\n", encoding="utf-8")
+    if as_json:
+        print_json({"format": 1, "out": str(out), "language": language} | limits)
+    else:
+        print_table(
+            f"{out}: {language}", ("threshold", "value"), [(name, str(value)) for name, value in limits.items()]
+        )
