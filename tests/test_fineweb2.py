@@ -26,8 +26,8 @@ def fired(text: str, lang: str | None, stage: Fineweb2) -> list[str]:
 
 GERMAN = (
     "Der alte Fluss fließt durch das Tal und die Mühle steht am Ufer. Im Frühling kommen viele Menschen mit ihren "
-    "Kindern, die den Müller von früher noch kennen. Er erzählt ihnen gern, wie das Mehl gemahlen wurde und warum das Rad "
-    "sich heute nicht mehr dreht. Als die Brücke gebaut wurde, verlor er seine Kunden."
+    "Kindern, die den Müller von früher noch kennen. Er erzählt ihnen gern, wie das Mehl gemahlen wurde und warum das "
+    "Rad sich heute nicht mehr dreht. Als die Brücke gebaut wurde, verlor er seine Kunden."
 )
 
 
