@@ -33,6 +33,8 @@ STAGES = {
     "gopher": "corpusmill.stages.measure.gopher:Gopher",
     "c4": "corpusmill.stages.measure.c4:C4",
     "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
+    "nemotron": "corpusmill.stages.measure.nemotron:Nemotron",
+    "composition": "corpusmill.stages.measure.composition:Composition",
     "fineweb2": "corpusmill.stages.measure.fineweb2:Fineweb2",
     "drop": "corpusmill.stages.decide.drop:Drop",
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",

@@ -14,9 +14,9 @@ from corpusmill.pipeline.cli.index import index
 from corpusmill.pipeline.cli.plans import plan
 from corpusmill.pipeline.cli.ratios import choose, fit, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
-from corpusmill.pipeline.cli.rules import derive_thresholds, what_if
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
+from corpusmill.pipeline.cli.thresholds import derive_thresholds, what_if
 from corpusmill.pipeline.cli.trainer import train
 from corpusmill.pipeline.errors import CorpusmillError
 

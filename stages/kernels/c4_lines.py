@@ -170,7 +170,7 @@ def _copy_without_marks(
             if after < end and data[after] == 0x5D:
                 at, num_marks = after + 1, num_marks + 1
                 continue
-            length = _phrase_at(data, at, end, marks, False)
+            length = phrase_at(data, at, end, marks, False)
             if length > 0:
                 at, num_marks = at + length, num_marks + 1
                 continue
@@ -217,17 +217,17 @@ def _scan(
         if byte == 0x7B:
             said |= HAS_BRACKET
         if heads[(before & 31) << 5 | byte & 31] and position > start:
-            if _phrase_at(line, position - 1, end, lorem_ipsum, True) > 0:
+            if phrase_at(line, position - 1, end, lorem_ipsum, True) > 0:
                 said |= SAYS_LOREM_IPSUM
-            if _phrase_at(line, position - 1, end, javascript, True) > 0:
+            if phrase_at(line, position - 1, end, javascript, True) > 0:
                 said |= SAYS_JAVASCRIPT
-            if _phrase_at(line, position - 1, end, policy, True) > 0:
+            if phrase_at(line, position - 1, end, policy, True) > 0:
                 said |= SAYS_POLICY
     return said
 
 
 @kernel
-def _phrase_at(line: Bytes, at: int, end: int, phrases: Bytes, any_case: bool) -> int:
+def phrase_at(line: Bytes, at: int, end: int, phrases: Bytes, any_case: bool) -> int:
     """Bytes of the phrase that begins at byte `at`, 0 if none does. A Kelvin sign is a k in any case (str.lower)."""
     position, here = 0, at
     while position < len(phrases):

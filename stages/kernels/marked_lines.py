@@ -7,7 +7,7 @@ from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
 from corpusmill.stages.kernels.lines import BLANK
 
-COUNTS = ("lines", "bullet_lines", "ellipsis_lines")
+COUNTS = ("lines", "bullet_lines", "ellipsis_lines", "ended_lines")  # the last end in . ? ! " or '
 
 ALL = 0
 NOT_EMPTY = 1  # leave out lines of no character; the first and last of a text count though they have none
@@ -36,7 +36,7 @@ def count_marked_lines(
     ellipses: int,
 ) -> npt.NDArray[np.int64]:
     """int64 [rows, len(COUNTS)]. `starts` and `ends` are those of the lines or of their ink; `bullets` code points."""
-    counts = np.zeros((len(first) - 1, 3), dtype=np.int64)
+    counts = np.zeros((len(first) - 1, 4), dtype=np.int64)
     for row in range(len(first) - 1):
         for line in range(first[row], first[row + 1]):
             at_end = line == first[row + 1] - 1
@@ -53,6 +53,8 @@ def count_marked_lines(
             code, _ = decode(data, start)
             for bullet in bullets:
                 counts[row, 1] += code == bullet
+            last = data[end - 1]
+            counts[row, 3] += last == 0x2E or last == 0x3F or last == 0x21 or last == 0x22 or last == 0x27
             counts[row, 2] += _ends_in_ellipsis(data, start, end, ellipses)
     return counts
 
