@@ -87,7 +87,7 @@ def _is_bracket(data: Bytes, at: int) -> bool:
     found = byte == 0x28 or byte == 0x29 or byte == 0x5B or byte == 0x5D or byte == 0x7B or byte == 0x7D
     if byte == 0xE2:
         found = data[at + 1] == 0x9F and (data[at + 2] == 0xA8 or data[at + 2] == 0xA9)
-    return found
+    return bool(found)
 
 
 @inlined

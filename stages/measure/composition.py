@@ -35,7 +35,7 @@ class Composition(StageSettings):
         return segmenter_depends(self.segmenter)
 
     def adds(self) -> dict[str, pa.DataType]:
-        columns = {f"composition_{name}": pa.int32() for name in MEASURES}
+        columns: dict[str, pa.DataType] = {f"composition_{name}": pa.int32() for name in MEASURES}
         columns |= {"composition_url_ratio": pa.float64(), "composition_word_entropy": pa.float64()}
         return columns | ({"composition_compression_ratio": pa.float64()} if self.compress else {})
 
@@ -53,7 +53,7 @@ class CompositionWorker:
         from corpusmill.stages.kernels.makeup import word_entropies
 
         counts = composition_counts(batch, scratch) | character_counts(batch, scratch)
-        columns = {f"composition_{name}": pa.array(counts[name], pa.int32()) for name in MEASURES}
+        columns: dict[str, Column] = {f"composition_{name}": pa.array(counts[name], pa.int32()) for name in MEASURES}
         columns["composition_url_ratio"] = ratio(counts["url_chars"], counts["chars"])
         words = layout(batch, scratch, self.settings.segmenter)
         entropies = word_entropies(words.first, words.hashes)
@@ -61,7 +61,7 @@ class CompositionWorker:
         if self.settings.compress:
             data, offsets = text_buffers(batch.column("text"))
             spans = zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
-            sizes = [len(zlib.compress(data[start:end], 6)) for start, end in spans]
+            sizes = [len(zlib.compress(data[start:end].tobytes(), 6)) for start, end in spans]
             columns["composition_compression_ratio"] = ratio(np.array(sizes, dtype=np.int64), np.diff(offsets))
         return columns
 
