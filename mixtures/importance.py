@@ -93,6 +93,8 @@ def draw_documents(manifest: TokenManifest, reader: TokenReader, selection: Sele
         if (measured < 0).any():
             raise RequestError(f"documents.{name}: {selection.by} is below 0 somewhere, which is no weight.")
         weights = np.where(np.isnan(measured), 0.0, measured**selection.power)
+        if not weights.any():
+            raise RequestError(f"documents.{name}: no document has {selection.by} above 0: is it measured there?")
         if selection.epochs is not None:
             _, lengths = document_ranges(reader.source, reader.run)
             return copies(weights, lengths, round(selection.epochs * reader.num_tokens))

@@ -34,8 +34,8 @@ def plan_curves(plan: Plan, num_points: int = NUM_POINTS) -> dict[str, Any]:
         "phases": [{"name": name, "tokens": end * plan.sequence_length} for name, end in named],
         "sources": {
             source.name: {
-                "ratio": ratios[:, index].tolist(),
-                "epochs": (drawn[1:, index] / source.num_rows).tolist(),
+                "ratio": ratios[:, index].round(6).tolist(),
+                "epochs": (drawn[1:, index] / source.num_rows).round(6).tolist(),
                 "max_epochs": None if source.max_rows is None else source.max_rows / source.num_rows,
             }
             for index, source in enumerate(plan.sources)

@@ -86,7 +86,7 @@ def measure_of(source: Source, run: RunFolder, column: str) -> npt.NDArray[np.fl
     parts: list[npt.NDArray[np.float64]] = [np.zeros(0)]
     for shard in source.shards:
         values = _read(run, shard.path, [column])[column]
-        if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        if not (pa.types.is_null(values.type) or pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
             raise RequestError(f"{source.name}: measure {column} is {values.type}, not a number.")
         parts.append(values.cast(pa.float64()).to_numpy())  # NULL becomes NaN
     return np.concatenate(parts)

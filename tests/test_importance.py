@@ -154,7 +154,8 @@ def with_quality(run: Path, values: list[float | None]) -> TokenManifest:
     shards = write_documents(run, {"web": [[1, 2, 3, 0]] * len(values)})
     path = run / "tokens/web/all/00000.docs.parquet"
     table = pq.read_table(path, partitioning=None)
-    pq.write_table(table.append_column("quality", pa.array(values, type=pa.float32())), path)
+    table = table.append_column("quality", pa.array(values, type=pa.float32()))
+    pq.write_table(table.append_column("empty", pa.nulls(len(values))), path)
     return shards
 
 
@@ -177,6 +178,7 @@ def test_documents_by_a_measure(tmp_path: Path) -> None:
         (Selection(by="url", keep=0.5), "url is string, not a number"),
         (Selection(like="wkii", keep=0.5), "no such source"),
         (Selection(by="quality", keep=0.5), "below 0 somewhere"),
+        (Selection(by="empty", keep=0.5), "no document has empty above 0"),
     ],
 )
 def test_selections_that_cannot_be_made(tmp_path: Path, selection: Selection, message: str) -> None:

@@ -57,6 +57,9 @@ def test_a_build_on_s3_equals_a_build_on_disk(endpoint: str, tmp_path: Path) -> 
     assert found["ok"], found["problems"]
     assert set(found["again"].values()) == {0}
     assert found["orphans"] == []
+    assert found["batches"] == 6
+    assert found["batches_equal"]
+    assert found["blocks_fetched"] > 0
     write_corpus(tmp_path / "local", num_files=2, documents=30, sources="a")
     tree = small_recipe(tmp_path / "local", tokenizer={"vocab_size": 400}, tokens={"held_out": 0.05})
     tree["sources"] = {"a": tree["sources"]["a"]}

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from corpusmill.mixtures.packing import pack_source
+from corpusmill.mixtures.provenance import document_ranges
+from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.build import build, plan_phases
 from corpusmill.pipeline.engine import LocalEngine
 from corpusmill.pipeline.parts import final_parts, read_part
@@ -70,6 +73,15 @@ def test_megatron_reads_every_document_and_its_ids_decode_to_the_normalised_text
             if texts[row["row"]] != found and row["row"] not in lossy:
                 unequal.append(row["id"])
     assert unequal == []
+
+
+def test_best_fit_packing_fills_rows_of_real_documents(run: RunFolder) -> None:
+    manifest = read_manifest(run)
+    for name, source in manifest.sources.items():
+        starts, lengths = document_ranges(source, run)
+        report = pack_source(starts, lengths, 2048, source.fingerprint).report
+        assert report.num_tokens == source.num_tokens
+        assert report.filled > 0.99, (name, report)
 
 
 def text_hashes(run: RunFolder) -> tuple[dict[int, str], set[int]]:

@@ -171,5 +171,7 @@ def print_plan(path: str, num_tokens: int, facts: dict[str, Any]) -> None:
     }
     for key, title in titles.items():
         rows = facts[key]
+        if key == "rows":  # what a phase neither wants nor draws is in the JSON alone
+            rows = [row for row in rows if row["wanted"] or row["tokens"]]
         if rows and (key != "totals" or several):
             print_table(title, list(rows[0]), [list(row.values()) for row in rows])
