@@ -1,167 +1,157 @@
-"""Tokenizing: the segment encoder against the sentencepiece library, in new processes that take turns.
+"""Tokenizing: our encoders against sentencepiece, HF tokenizers and datatrove, in new processes that take turns.
 
-Each repetition is a process of its own that opens the model, compiles or loads its kernels, and encodes all documents
-with an empty table; only the encoding is on the clock. One thread. `--model` gives a model; without one a BPE model of
-32,000 pieces is trained on every fourth document.
+Each repetition is a process of its own that opens the tokenizer, compiles or loads its kernels, and encodes all
+documents with an empty table; only the encoding is on the clock. One thread; the library through its own batch call;
+the ids must be equal. Inputs are JSON lines with a field `text` (.zst) and folders, whose .py files are code.
+Tokenizers are trained on every fourth document unless `--sentencepiece`, `--unigram` and `--byte-level` give some.
 
-    python benchmarks/tokens.py --input $CORPUSMILL_DATA/domains/*.train.jsonl.zst --json
+    python benchmarks/tokens.py --input $CORPUSMILL_DATA/domains/*.train.jsonl.zst .venv/lib --json
 """
 
 import argparse
 import io
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-LANGUAGES = {"code": ("code",), "zh": ("zh", "lzh")}
-BATCH_BYTES = 8 << 20
+CHINESE = ("zh", "lzh")
+WORKER = Path(__file__).with_name("tokens_worker.py")
+FULL, QUICK = 48 << 20, 4 << 20
+"""Bytes of distinct documents per group."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", nargs="+", type=Path, required=True, help="JSON lines with a field `text`, .zst")
-    parser.add_argument("--model", type=Path)
-    parser.add_argument("--quick", action="store_true", help="3 repetitions on the first 8 MB of each group")
+    parser.add_argument("--input", nargs="+", type=Path, required=True)
+    parser.add_argument("--sentencepiece", type=Path, help="a BPE model")
+    parser.add_argument("--unigram", type=Path, help="a unigram model")
+    parser.add_argument("--byte-level", type=Path, help="a tokenizer.json")
+    parser.add_argument("--only", help="names that contain this")
+    parser.add_argument("--quick", action="store_true", help="3 repetitions on the first 4 MiB of each group")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--work", nargs=3, metavar=("ENGINE", "MODEL", "TEXTS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.work:
-        print(json.dumps(encode_once(*arguments.work)))
-        return
-    groups = group_texts(arguments.input, (8 << 20) if arguments.quick else (1 << 40))
+    repetitions = 3 if arguments.quick else 5
+    groups = group_texts(arguments.input, QUICK if arguments.quick else FULL)
     results = []
-    with tempfile.TemporaryDirectory() as folder:
-        model = arguments.model or train_model(groups, Path(folder, "tokenizer.model"))
-        for language, texts in groups.items():
-            if texts:
-                place = write_texts(Path(folder, f"{language}.arrow"), texts)
-                name = f"sentencepiece bpe encode {language}"
-                results.append(compare(name, arguments.input, model, place, 3 if arguments.quick else 5))
-                print(shown(results[-1]), file=sys.stderr)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        places = {group: write_texts(folder / f"{group}.arrow", texts) for group, texts in groups.items() if texts}
+        kinds = {
+            "sentencepiece bpe": (arguments.sentencepiece, "sentencepiece-bpe", "sentencepiece"),
+            "sentencepiece unigram": (arguments.unigram, "sentencepiece-unigram", "sentencepiece"),
+            "byte-level bpe": (arguments.byte_level, "byte-level-bpe", "tokenizers"),
+        }
+        for kind, (given, trainer, peer) in kinds.items():
+            names = [f"{kind} encode {group}" for group in places]
+            shards = ["tokenize to shards"] if kind == "byte-level bpe" else []
+            if arguments.only and not any(arguments.only in each for each in names + shards):
+                continue
+            tokenizer = given or train(trainer, groups, folder)
+            for group, place in places.items():
+                if not arguments.only or arguments.only in f"{kind} encode {group}":
+                    results.append(compare(f"{kind} encode {group}", "ours", peer, tokenizer, place, repetitions))
+            for each in shards:
+                if not arguments.only or arguments.only in each:
+                    place = places.get("en") or next(iter(places.values()))
+                    results.append(compare(each, "shards", "datatrove", tokenizer, place, min(3, repetitions)))
     if arguments.json:
         print(json.dumps({"results": results}))
 
 
-def compare(name: str, inputs: list[Path], model: Path, texts: Path, repetitions: int) -> dict[str, Any]:
-    """Ours and the library by turns."""
-    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "library": []}
+def compare(name: str, mine: str, peer: str, tokenizer: Path, texts: Path, repetitions: int) -> dict[str, Any]:
+    """Ours and the peer by turns."""
+    runs: dict[str, list[dict[str, Any]]] = {mine: [], peer: []}
     for _ in range(repetitions):
         for engine, found in runs.items():
-            command = [sys.executable, __file__, "--input", str(inputs[0]), "--work", engine, str(model), str(texts)]
-            environment = os.environ | {"OMP_NUM_THREADS": "1"}
-            found.append(json.loads(subprocess.run(command, capture_output=True, check=True, env=environment).stdout))
-    if {run["hash"] for run in runs["ours"]} != {run["hash"] for run in runs["library"]}:
+            command = [sys.executable, str(WORKER), engine, str(tokenizer), str(texts)]
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            if done.returncode != 0:
+                raise SystemExit(f"{name}, {engine}: {done.stderr[-2000:]}")
+            found.append(json.loads(done.stdout.splitlines()[-1]))
+    if {run["hash"] for run in runs[mine]} != {run["hash"] for run in runs[peer]}:
         raise SystemExit(f"{name}: the ids differ")
-    ours, theirs = ([run["mb_per_s"] for run in runs[engine]] for engine in ("ours", "library"))
-    return {
+    ours, theirs = ([run["mb_per_s"] for run in runs[engine]] for engine in (mine, peer))
+    first = runs[mine][0]
+    result = {
         "name": name,
         "unit": "MB/s",
         "ours": round(statistics.median(ours), 2),
-        "peer": f"sentencepiece=={metadata.version('sentencepiece')}",
+        "peer": f"{peer}=={metadata.version(peer)}",
         "theirs": round(statistics.median(theirs), 2),
         "ratio": round(statistics.median(ours) / statistics.median(theirs), 2),
         "spread": [round(min(ours), 2), round(max(ours), 2), round(min(theirs), 2), round(max(theirs), 2)],
-        "peak_mib": max(run["peak_mib"] for run in runs["ours"]),
-        "bytes": runs["ours"][0]["bytes"],
-        "segments_answered": runs["ours"][0]["answered"],
-        "open_s": round(statistics.median(run["open_s"] for run in runs["ours"]), 2),
+        "peak_mib": max(run["peak_mib"] for run in runs[mine]),
+        "bytes": first["bytes"],
+        "segments_answered": first.get("answered"),
+        "open_s": round(statistics.median(run["open_s"] for run in runs[mine]), 2),
     }
-
-
-def encode_once(engine: str, model: str, texts: str) -> dict[str, Any]:
-    """One repetition, in this process."""
-    import hashlib
-
-    import pyarrow as pa
-
-    from corpusmill.pipeline.document import split_batch
-    from corpusmill.stages.tokens.model_proto import SentencePieceModel
-    from corpusmill.stages.tokens.segment_encoder import open_sentencepiece
-    from corpusmill.stages.tokens.sentencepiece_library import sentencepiece_card
-
-    started = time.perf_counter()
-    data = Path(model).read_bytes()
-    batches = [b for table in [pa.ipc.open_file(texts).read_all()] for b in table.to_batches()]
-    batches = [small for batch in batches for small in split_batch(batch, BATCH_BYTES)]
-    num_bytes = sum(len(text.encode()) for batch in batches for text in batch.column("text").to_pylist())
-    digest = hashlib.blake2b(digest_size=16)
-    answered = None
-    if engine == "ours":
-        encoder: Any = open_sentencepiece(data, sentencepiece_card(SentencePieceModel(data)))
-        warm = open_sentencepiece(data, encoder.card)
-        warm.encode(pa.array(["warm"], pa.large_string()))  # compiles; this table is thrown away
-        opened = time.perf_counter() - started
-        started = time.perf_counter()
-        found = [encoder.encode(batch.column("text"))[0] for batch in batches]
-        seconds = time.perf_counter() - started
-        answered = round(encoder.share_answered(), 4)
-        for ids in found:
-            digest.update(ids.astype("<i4"))
-    else:
-        import numpy as np
-        import sentencepiece
-
-        processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        lists = [batch.column("text").to_pylist() for batch in batches]
-        opened = time.perf_counter() - started
-        started = time.perf_counter()
-        encoded = [processor.encode(texts, num_threads=1) for texts in lists]  # its own batch call
-        seconds = time.perf_counter() - started
-        for batch_ids in encoded:
-            for ids in batch_ids:
-                digest.update(np.asarray(ids, dtype="<i4"))
-    return {
-        "mb_per_s": num_bytes / 1e6 / seconds,
-        "bytes": num_bytes,
-        "open_s": opened,
-        "answered": answered,
-        "hash": digest.hexdigest(),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
-    }
+    if mine == "shards":
+        result["encode_alone_s"] = round(statistics.median(run["encode_alone_s"] for run in runs[mine]), 3)
+        result["tokenize_s"] = round(statistics.median(run["tokenize_s"] for run in runs[mine]), 3)
+        result["phases"] = {phase: round(seconds, 3) for phase, seconds in first["phases"].items()}
+    print(shown(result), file=sys.stderr)
+    return result
 
 
 def group_texts(inputs: list[Path], max_bytes: int) -> dict[str, list[str]]:
     """Distinct documents as `en`, `code` and `zh`, by their field `lang` or the name of their file."""
     groups: dict[str, list[str]] = {"en": [], "code": [], "zh": []}
     sizes = dict.fromkeys(groups, 0)
-    seen: set[int] = set()
+    seen: set[bytes] = set()
     for path in inputs:
-        for record in records(path):
-            text = record["text"]
-            group = "zh" if str(record.get("lang")).startswith(LANGUAGES["zh"]) else "en"
-            group = "code" if "code" in path.name else group
-            if hash(text) not in seen and sizes[group] < max_bytes:
-                seen.add(hash(text))
-                groups[group].append(text)
-                sizes[group] += len(text.encode())
+        for group, text in documents(path):
+            data = text.encode("utf-8", errors="ignore")
+            key = blake2b(data, digest_size=16).digest()
+            if key not in seen and sizes[group] < max_bytes:
+                seen.add(key)
+                groups[group].append(data.decode())
+                sizes[group] += len(data)
     return groups
 
 
-def records(path: Path) -> Iterator[dict[str, Any]]:
+def documents(path: Path) -> Iterator[tuple[str, str]]:
+    """(group, text) of every document of a file or folder; other languages than English and Chinese are left out."""
     import zstandard
 
+    if path.is_dir():
+        for file in sorted(path.rglob("*.py")):
+            text = file.read_text(encoding="utf-8", errors="ignore")
+            if text:
+                yield "code", text
+        return
     with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as packed:
         for line in io.TextIOWrapper(packed, encoding="utf-8", newline="\n"):
-            yield json.loads(line)
+            record = json.loads(line)
+            if not record.get("text"):
+                continue
+            language = str(record.get("lang") or "en")
+            if "code" in path.name:
+                yield "code", record["text"]
+            elif language.startswith(CHINESE) or language.startswith("en"):
+                yield "zh" if language.startswith(CHINESE) else "en", record["text"]
 
 
-def train_model(groups: dict[str, list[str]], to: Path) -> Path:
+def train(kind: str, groups: dict[str, list[str]], folder: Path) -> Path:
+    """A tokenizer of 32,000 pieces; a unigram model of 8,000 on less text, as its training is slow."""
     import pyarrow as pa
 
     from corpusmill.stages.tokens.token_settings import TokenizerSettings
-    from corpusmill.stages.tokens.train_sentencepiece import train_sentencepiece
+    from corpusmill.stages.tokens.vocabulary import train as train_one
 
-    texts = [text for group in groups.values() for text in group[::4]]
-    to.write_bytes(train_sentencepiece(pa.array(texts, pa.large_string()), TokenizerSettings()))
+    unigram = kind == "sentencepiece-unigram"
+    texts = [text for group in groups.values() for text in group[:: 40 if unigram else 4]]
+    settings = TokenizerSettings(train=kind, vocab_size=8000 if unigram else 32_000)
+    to = folder / ("tokenizer.json" if kind == "byte-level-bpe" else f"{kind}.model")
+    to.write_bytes(train_one(pa.array(texts, pa.large_string()), settings))
     return to
 
 
@@ -175,10 +165,13 @@ def write_texts(to: Path, texts: list[str]) -> Path:
 
 
 def shown(result: dict[str, Any]) -> str:
+    answered = result["segments_answered"]
     return (
         f"{result['name']}: ours {result['ours']} MB/s, {result['peer']} {result['theirs']} MB/s, {result['ratio']}x; "
-        f"{result['bytes'] / 1e6:.1f} MB, {result['segments_answered']:.1%} of segments from the table, "
-        f"{result['peak_mib']} MiB"
+        f"{result['bytes'] / 1e6:.1f} MB"
+        + (f", {answered:.1%} of segments from the table" if answered is not None else "")
+        + (f", encoding alone {result['encode_alone_s']} of {result['tokenize_s']} s" if "tokenize_s" in result else "")
+        + f", {result['peak_mib']} MiB, opening {result['open_s']} s"
     )
 
 

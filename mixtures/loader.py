@@ -56,16 +56,19 @@ RowPlace = tuple[SourceRows, int]
 class PlanLoader:
     """Rows of one plan over one run's shards. Threads may share it."""
 
-    def __init__(self, plan: Plan, manifest: TokenManifest, cache: CacheSettings | None = None) -> None:
-        """Raises RequestError where the shards or the tokenizer are not the plan's."""
+    def __init__(
+        self, plan: Plan, manifest: TokenManifest, cache: CacheSettings | None = None, verify: bool = False
+    ) -> None:
+        """Raises RequestError where the shards or the tokenizer are not the plan's. With `verify` every block is
+        compared with its checksum when it is first read: DamagedFileError names file and MiB."""
         self.plan = plan
         self.manifest = manifest
         self.positions = PositionMap(plan)
-        self._settings = cache or CacheSettings()
+        self._settings, self._verify = cache or CacheSettings(), verify
         self.cache = BlockCache(manifest.run, self._settings) if manifest.run.local is None else None
         self.sources: list[SourceRows] = []
         for planned, source in zip(plan.sources, plan.sources_in(manifest), strict=True):
-            reader = TokenReader(source, manifest.run, manifest.dtype, self.cache)
+            reader = TokenReader(source, manifest.run, manifest.dtype, self.cache, verify)
             if planned.packing is None:
                 self.sources.append(CutRows(reader, plan.sequence_length))
             else:
@@ -76,14 +79,14 @@ class PlanLoader:
         self._chunk = lru_cache(maxsize=16)(self._resolve)
 
     @classmethod
-    def open(cls, run: Place, plan: Plan, cache: CacheSettings | None = None) -> "PlanLoader":
+    def open(cls, run: Place, plan: Plan, cache: CacheSettings | None = None, verify: bool = False) -> "PlanLoader":
         """`cache` is for runs on an object store. Raises RequestError where the shards or tokenizer are not the
         plan's."""
-        return cls(plan, read_manifest(run), cache)
+        return cls(plan, read_manifest(run), cache, verify)
 
-    def __reduce__(self) -> tuple[type["PlanLoader"], tuple[Plan, TokenManifest, CacheSettings]]:
+    def __reduce__(self) -> tuple[type["PlanLoader"], tuple[Plan, TokenManifest, CacheSettings, bool]]:
         """Workers in other processes map the shards themselves."""
-        return PlanLoader, (self.plan, self.manifest, self._settings)
+        return PlanLoader, (self.plan, self.manifest, self._settings, self._verify)
 
     def __len__(self) -> int:
         """Positions in the plan."""

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.mixtures.block_cache import BlockCache, CacheSettings, FileRange, StoredTokens
+from corpusmill.mixtures.checked_tokens import CheckedTokens
 from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError, RequestError
 from corpusmill.pipeline.run_folder import RunFolder
 
@@ -167,16 +168,25 @@ class TokenReader:
     On an object store they are read through `cache`, by default one of the reader's own.
     """
 
-    def __init__(self, source: Source, place: Place, dtype: np.dtype[Any], cache: BlockCache | None = None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        place: Place,
+        dtype: np.dtype[Any],
+        cache: BlockCache | None = None,
+        verify: bool = False,
+    ) -> None:
+        """With `verify` blocks are compared with their checksums when they are first read."""
         self.source = source
+        self.verify = verify
         self.run = run_folder(place)
         self.dtype = dtype
         self.num_tokens = source.num_tokens
         self._cache = cache or (BlockCache(self.run, CacheSettings()) if self.run.local is None else None)
         self._starts = source.starts
-        self._files: list[npt.NDArray[Any] | StoredTokens | None] = [None] * len(source.shards)
+        self._files: list[npt.NDArray[Any] | StoredTokens | CheckedTokens | None] = [None] * len(source.shards)
 
-    def file(self, index: int) -> npt.NDArray[Any] | StoredTokens:
+    def file(self, index: int) -> npt.NDArray[Any] | StoredTokens | CheckedTokens:
         """All tokens of one file, [num_tokens]: an array, zero-copy, or on an object store what gives slices of it."""
         tokens = self._files[index]
         if tokens is None:
@@ -185,6 +195,8 @@ class TokenReader:
                 tokens = StoredTokens(self._cache, f"{shard.path}.bin", shard.num_tokens, self.dtype)
             else:
                 tokens = map_tokens(self.run, shard, self.dtype)
+            if self.verify:
+                tokens = CheckedTokens(tokens, self.run, shard.path)
             self._files[index] = tokens
         return tokens
 
@@ -195,6 +207,7 @@ class TokenReader:
         while self._cache is not None and start < min(stop, self.num_tokens):
             tokens, first = self.file(index), self._starts[index]
             end = min(stop, self._starts[index + 1])
+            tokens = tokens.tokens if isinstance(tokens, CheckedTokens) else tokens
             assert isinstance(tokens, StoredTokens)
             if start < end:
                 found.append(tokens.range(start - first, end - first))
@@ -203,6 +216,8 @@ class TokenReader:
 
     def read_all(self) -> npt.NDArray[Any]:
         """Every token of the source, [num_tokens], as a copy read from front to back: for sources that fit memory."""
+        if self.verify:
+            return np.array(self.read(0, self.num_tokens))
         out: npt.NDArray[Any] = np.empty(self.num_tokens, dtype=self.dtype)
         for shard, start in zip(self.source.shards, self._starts, strict=False):
             name = f"{shard.path}.bin"

@@ -16,6 +16,7 @@ STAGES = {
     "parquet": "corpusmill.stages.collect.parquet:Parquet",
     "text": "corpusmill.stages.collect.plain_text:PlainText",
     "warc": "corpusmill.stages.collect.warc:Warc",
+    "tokens": "corpusmill.stages.collect.token_files:TokenFiles",
     "python_docs": "corpusmill.stages.collect.python_docs:PythonDocs",
     "wikidump": "corpusmill.stages.collect.wikidump:Wikidump",
     # extract

@@ -11,8 +11,15 @@ import pytest
 from corpusmill.pipeline.cli import cli
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "docs/walkthrough.md", "docs/mixtures.md", "docs/deduplication.md", "docs/filters.md")
-ELSEWHERE = {"build", "sweep", "train-classifier", "train-tokenizer", "warmup"}
+PAGES = (
+    "README.md",
+    "docs/walkthrough.md",
+    "docs/mixtures.md",
+    "docs/deduplication.md",
+    "docs/filters.md",
+    "docs/tokens.md",
+)
+ELSEWHERE = {"build", "sweep", "train-classifier", "warmup"}
 """Commands that other tests run; the pages name them, or the commands that call them."""
 
 

@@ -11,25 +11,13 @@ from typing import Any
 import humanize
 import numpy as np
 import pytest
-from token_run import manifest, plain_documents, token_run
+from token_run import documents, flat, manifest, names, token_run, tokens
 
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.tokens.export import export_run
 from corpusmill.stages.tokens.export.nanotron import for_people
 
 ROOT = Path(__file__).parents[1]
-
-
-def flat(path: str) -> str:
-    return path.removeprefix("tokens/").replace("/", ".")
-
-
-def documents(shard: dict[str, Any]) -> list[list[int]]:
-    return plain_documents(token_run().path(shard["path"]))
-
-
-def tokens(shard: dict[str, Any]) -> list[int]:
-    return [token for ids in documents(shard) for token in ids]
 
 
 def test_nanotron(tmp_path: Path) -> None:
@@ -125,7 +113,9 @@ def read_by(environment: str, form: str, folder: Path) -> Any:
 
 @pytest.mark.real
 @pytest.mark.parametrize(
-    ("form", "environment"), [("nanotron", "readers"), ("olmo", "readers"), ("litdata", "readers"), ("mds", "mosaic")]
+    ("form", "environment"),
+    [(form, "readers") for form in ("nanotron", "olmo", "litdata", "levanter", "hf-arrow", "hf-parquet")]
+    + [("mds", "mosaic")],
 )
 def test_each_export_is_read_by_its_own_reader(tmp_path: Path, form: str, environment: str) -> None:
     run = token_run()
@@ -143,5 +133,84 @@ def test_each_export_is_read_by_its_own_reader(tmp_path: Path, form: str, enviro
         assert found["documents"] == [list(pair) for pair in zip([0, *ends], ends, strict=False)]
     elif form == "litdata":  # blocks of 64 tokens of each chunk, the tail dropped
         assert found == [one[at : at + 64] for one in flat_tokens for at in range(0, len(one) - 63, 64)]
+    elif form == "levanter":
+        lengths = [len(ids) for shard in shards for ids in documents(shard)]
+        assert found["offsets"] == [len(lengths), *np.cumsum(lengths).tolist()]
+        assert found["data"] == [token for one in flat_tokens for token in one]
+    elif form.startswith("hf-"):
+        assert found == [
+            [name, ids] for shard in shards for name, ids in zip(names(shard), documents(shard), strict=True)
+        ]
     else:
         assert found == [ids for shard in shards for ids in documents(shard)]
+
+
+def written_by(environment: str, form: str, shards: list[dict[str, Any]], folder: Path) -> Path:
+    """The folder into which the format's own writer wrote these files' documents."""
+    folder.mkdir()
+    given = {
+        "files": [documents(shard) for shard in shards],
+        "names": [names(shard) for shard in shards],
+        "tokenizer": manifest(token_run())["tokenizer"]["hash"],
+    }
+    python, script = ROOT / f".venv-{environment}/bin/python", ROOT / "tests/real/token_writers.py"
+    command = [str(python), str(script), form, str(folder)]
+    done = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("form", "environment"),
+    [(form, "readers") for form in ("nanotron", "olmo", "litdata", "hf-arrow")] + [("mds", "mosaic")],
+)
+def test_each_export_is_what_its_own_writer_writes(tmp_path: Path, form: str, environment: str) -> None:
+    run = token_run()
+    export_run(run, form, str(tmp_path / "ours"))
+    shards = [s for s in manifest(run)["shards"] if (s["source"], s["bucket"]) == ("a", "all")]
+    theirs, ours = written_by(environment, form, shards, tmp_path / "theirs"), tmp_path / "ours"
+    if form == "nanotron":
+        for number, shard in enumerate(shards):
+            for suffix in ("ds", "ds.index", "ds.metadata"):
+                expected = (theirs / f"{number}.{suffix}").read_bytes()
+                assert (ours / f"{flat(shard['path'])}.{suffix}").read_bytes() == expected
+    elif form == "olmo":  # its writer gives starts and ends; dolma's has three columns more
+        for number, shard in enumerate(shards):
+            name = flat(shard["path"])
+            assert (ours / f"{name}.npy").read_bytes() == (theirs / f"{number}.npy").read_bytes()
+            rows = gzip.decompress((ours / f"{name}.csv.gz").read_bytes()).decode().splitlines()
+            expected_rows = gzip.decompress((theirs / f"{number}.csv.gz").read_bytes()).decode().splitlines()
+            assert [",".join(row.split(",")[:2]) for row in rows] == expected_rows
+    elif form == "litdata":
+        for number in range(len(shards)):
+            name = f"chunk-0-{number}.bin"
+            assert (ours / "a/all" / name).read_bytes() == (theirs / name).read_bytes()
+        indices = [json.loads((place / "index.json").read_text()) for place in (ours / "a/all", theirs)]
+        assert indices[0]["chunks"] == indices[1]["chunks"]
+        for key in ("compression", "data_format", "data_spec", "encryption", "item_loader"):
+            assert indices[0]["config"][key] == indices[1]["config"][key]
+    elif form == "hf-arrow":
+        import pyarrow as pa
+
+        mine, own = (
+            [pa.ipc.open_stream(file.read_bytes()).read_all() for file in sorted(place.glob("*.arrow"))]
+            for place in (ours / "a/all", theirs)
+        )
+        assert mine[0].schema.equals(own[0].schema, check_metadata=True)
+        assert pa.concat_tables(mine).to_pylist() == pa.concat_tables(own).to_pylist()
+        for name in ("state.json", "dataset_info.json"):
+            left, right = (json.loads((place / name).read_text()) for place in (ours / "a/all", theirs))
+            assert left.keys() <= right.keys()
+            assert left.get("features") == right.get("features")
+    else:  # a folder per source and bucket of ours holds all files' shards
+        expected_entries: list[Any] = []
+        for number in range(len(shards)):
+            body = json.loads((theirs / str(number) / "index.json").read_text())
+            data = (theirs / str(number) / "shard.00000.mds").read_bytes()
+            assert (ours / f"a/all/shard.{number:05d}.mds").read_bytes() == data
+            body["shards"][0]["raw_data"]["basename"] = f"shard.{number:05d}.mds"
+            expected_entries += body["shards"]
+        assert (ours / "a/all/index.json").read_text() == json.dumps(
+            {"shards": expected_entries, "version": 2}, sort_keys=True
+        )

@@ -97,3 +97,24 @@ def plain_documents(prefix: str | Path) -> list[list[int]]:
 
 def shard_ids(run: RunFolder, path: str, dtype: str) -> np.ndarray[Any, Any]:
     return np.fromfile(run.path(f"{path}.bin"), dtype={"uint16": "<u2", "uint32": "<u4"}[dtype])
+
+
+def flat(path: str) -> str:
+    """`tokens/a/all/00000` as exports name it."""
+    return path.removeprefix("tokens/").replace("/", ".")
+
+
+def documents(shard: dict[str, Any]) -> list[list[int]]:
+    """The ids of each document of a file of the manifest."""
+    return plain_documents(token_run().path(shard["path"]))
+
+
+def names(shard: dict[str, Any]) -> list[str]:
+    """The ids of the documents themselves."""
+    table = token_run().read_table(f"{shard['path']}.docs.parquet", ["id"])
+    return [str(name) for name in table.column("id").to_pylist()]
+
+
+def tokens(shard: dict[str, Any]) -> list[int]:
+    """All ids of the file."""
+    return [token for ids in documents(shard) for token in ids]

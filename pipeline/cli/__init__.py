@@ -9,13 +9,14 @@ import sys
 import click
 
 from corpusmill.pipeline.cli.classifiers import train_classifier
-from corpusmill.pipeline.cli.documents import explain, export, show
+from corpusmill.pipeline.cli.documents import explain, show
 from corpusmill.pipeline.cli.index import index
 from corpusmill.pipeline.cli.plans import plan
 from corpusmill.pipeline.cli.ratios import choose, fit, sweep
-from corpusmill.pipeline.cli.recipes import build, check, init, stages, train_tokenizer, warmup
+from corpusmill.pipeline.cli.recipes import build, check, init, stages, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
+from corpusmill.pipeline.cli.tokens import export, fertility, import_, locate, train_tokenizer
 from corpusmill.pipeline.cli.thresholds import derive_thresholds, what_if
 from corpusmill.pipeline.cli.trainer import train
 from corpusmill.pipeline.errors import CorpusmillError
@@ -43,7 +44,22 @@ def cli() -> None:
 
 for command in (
     *(quickstart, init, check, build, status, verify, explain, show, what_if, report, export, stages),
-    *(index, derive_thresholds, train_tokenizer, train_classifier, plan, sweep, fit, choose, train, clean, warmup),
+    *(
+        index,
+        derive_thresholds,
+        fertility,
+        locate,
+        import_,
+        train_tokenizer,
+        train_classifier,
+        plan,
+        sweep,
+        fit,
+        choose,
+        train,
+        clean,
+        warmup,
+    ),
 ):
     cli.add_command(command)
 

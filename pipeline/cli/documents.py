@@ -1,4 +1,4 @@
-"""Commands on a run's documents: explain, show, export."""
+"""Commands on a run's documents: explain, show."""
 
 import click
 
@@ -13,8 +13,9 @@ SHOWN_CHARACTERS = 600
 @click.command()
 @run_argument
 @click.argument("doc_id")
+@click.option("--tokens", "with_tokens", is_flag=True, help="Its token ids, each with its piece.")
 @json_option
-def explain(run: str, doc_id: str, as_json: bool) -> None:
+def explain(run: str, doc_id: str, with_tokens: bool, as_json: bool) -> None:
     """What became of the document DOC_ID, by which rule, and where its tokens are.
 
     Example: corpusmill explain runs/quickstart sample/en-spam-1
@@ -22,6 +23,10 @@ def explain(run: str, doc_id: str, as_json: bool) -> None:
     from corpusmill.pipeline.explain import explain as do_explain
 
     found = do_explain(existing_run(run), doc_id)
+    if with_tokens:
+        from corpusmill.stages.tokens.locate import tokens_of
+
+        found["tokens"] = [list(pair) for pair in tokens_of(existing_run(run), doc_id)]
     if as_json:
         print_json(found)
         return
@@ -30,6 +35,8 @@ def explain(run: str, doc_id: str, as_json: bool) -> None:
     rows += [(f"shard: {key}", value) for key, value in (found["shard"] or {}).items()]
     rows += [(key, value) for key, value in found["measures"].items()]
     print_table("", ("what", "value"), rows)
+    if with_tokens:
+        print_table("", ("token", "id", "piece"), [(at, *pair) for at, pair in enumerate(found["tokens"])])
 
 
 @click.command()
@@ -80,24 +87,3 @@ def caught_by(run: RunFolder) -> list[str]:
 
     books = [source["documents"] for source in read_status(run)["sources"].values()]
     return sorted({name for each in books for kind in ("dropped", "failed") for name in each[kind]})
-
-
-@click.command()
-@run_argument
-@click.option("--to", "form", required=True, help="parquet or jsonl (kept text with measures), megatron (tokens).")
-@click.option("--out", help="Folder [default: RUN/exports/FORMAT].")
-@json_option
-def export(run: str, form: str, out: str | None, as_json: bool) -> None:
-    """Write what RUN kept in a format that others read.
-
-    Example: corpusmill export runs/quickstart --to jsonl --out kept
-    """
-    from corpusmill.stages.tokens.export import export_run
-
-    folder = existing_run(run)
-    target = out or folder.path(f"exports/{form}")
-    files = export_run(folder, form, target)
-    if as_json:
-        print_json({"format": 1, "to": form, "out": target, "files": files})
-    else:
-        click.echo(f"{target}: {len(files)} files")

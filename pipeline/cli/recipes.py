@@ -1,4 +1,4 @@
-"""Commands on recipes: init, check, build, stages, train-tokenizer, warmup."""
+"""Commands on recipes: init, check, build, stages, warmup."""
 
 from pathlib import Path
 from typing import Any
@@ -245,28 +245,6 @@ def stages(as_json: bool) -> None:
         if stage["adds"]:
             click.echo(f"measures: {', '.join(stage['adds'])}")
         click.echo()
-
-
-@click.command("train-tokenizer")
-@click.argument("paths", nargs=-1, required=True)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for tokenizer.model and its card.")
-@click.option("--vocab-size", type=int, default=32000, show_default=True)
-@click.option(
-    "--kind", default="sentencepiece-bpe", show_default=True, help="sentencepiece-bpe or sentencepiece-unigram."
-)
-@json_option
-def train_tokenizer(paths: tuple[str, ...], out: Path, vocab_size: int, kind: str, as_json: bool) -> None:
-    """Train a tokenizer on text files, JSON lines or a RUN folder's kept documents.
-
-    Example: corpusmill train-tokenizer runs/quickstart --out my-tokenizer --vocab-size 8000
-    """
-    from corpusmill.stages.tokens.training import train_tokenizer_on
-
-    card = train_tokenizer_on(paths, out, vocab_size=vocab_size, kind=kind)
-    if as_json:
-        print_json({"format": 1, "path": str(out), **card})
-    else:
-        print_table(str(out), ("fact", "value"), list(card.items()))
 
 
 @click.command()

@@ -15,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from corpusmill.pipeline.columns import integers, lengths
-from corpusmill.pipeline.document import BATCH_BYTES, Column, split_batch
+from corpusmill.pipeline.document import BATCH_BYTES, Column, split_batch, text_buffers
 from corpusmill.pipeline.fingerprint import code_hash, hash_json, versions
 from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_part
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import Output, RunFolder
+from corpusmill.stages.kernels.text_lengths import text_lengths
 from corpusmill.stages.tokens.buckets import VAL, bucket_names, read_edges
 from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.split import held_out, rows_identity
@@ -41,6 +42,8 @@ INDEX_COLUMNS: dict[str, pa.DataType] = {
     "token_start": pa.int64(),  # in encoded/<part>.bin
     "num_tokens": pa.int64(),  # with the end id
     "num_bytes": pa.int64(),  # UTF-8 bytes of the text
+    "num_characters": pa.int64(),
+    "num_words": pa.int64(),  # between spaces; 0 for text of a script without them
     "lossless": pa.bool_(),  # the ids decode to the text byte for byte
     "id": pa.string(),
     "source": pa.string(),
@@ -148,6 +151,8 @@ class SortedRuns:
         texts = batch.column("text")
         ids, offsets = self.encoder.encode(texts)
         lossless = self.encoder.lossless(texts, ids, offsets)
+        characters, words = np.zeros(batch.num_rows, np.int64), np.zeros(batch.num_rows, np.int64)
+        text_lengths(*text_buffers(texts), characters, words)
         stored = with_end(ids, offsets, self.encoder.card.end_of_document, self.encoder.card.dtype)
         ends = offsets[1:] + np.arange(1, len(offsets))
         self._documents += np.split(stored, ends[:-1]) if batch.num_rows else []
@@ -158,6 +163,8 @@ class SortedRuns:
             "token_start": pa.nulls(batch.num_rows, pa.int64()),
             "num_tokens": pa.array(np.diff(offsets) + 1),
             "num_bytes": pa.array(lengths(texts)),
+            "num_characters": pa.array(characters),
+            "num_words": pa.array(words),
             "lossless": pa.array(lossless),
         }
         columns: list[Column] = []

@@ -20,7 +20,10 @@ MAGIC = b"MMIDIDX\0\0"
 HEADER = struct.Struct("<9sQBQQ")
 CODES = {2: 8, 4: 4}
 """Bytes of an id to the code of its type."""
-TYPES: dict[int, Any] = {4: np.dtype("<i4"), 8: np.dtype("<u2")}
+TYPES: dict[int, Any] = {
+    code: np.dtype(name) for code, name in ((1, "u1"), (2, "i1"), (3, "<i2"), (4, "<i4"), (5, "<i8"), (8, "<u2"))
+}
+"""The codes of whole numbers; 6 and 7 are floats."""
 
 
 def index_bytes(lengths: npt.NDArray[np.int64], token_bytes: int) -> bytes:

@@ -32,7 +32,10 @@ BIN_BITS = 20
 """A million bins per source and bucket: files of 2**28 tokens are cut well up to a trillion tokens a source."""
 BLOCK_TOKENS = 1 << 22
 """Tokens merged at a time."""
-DOCUMENT_COLUMNS = ("id", "source", "url", "lang", "row", "token_start", "num_tokens", "num_bytes", "lossless")
+DOCUMENT_COLUMNS = (
+    *("id", "source", "url", "lang", "row", "token_start", "num_tokens"),
+    *("num_bytes", "num_characters", "num_words", "lossless"),
+)
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,10 @@ def read_ranks(data: bytes) -> dict[bytes, int]:
 
 
 def pattern_of(path: str, pattern: str | None) -> tuple[str, str | None]:
-    """(expression, name of the encoding or None) from the setting, else from the file's name."""
-    if pattern is not None:
-        return PATTERNS.get(pattern, pattern), pattern if pattern in PATTERNS else None
+    """(expression, name of the encoding or None): the setting's expression, else by the name of the file."""
     name = next((name for name in PATTERNS if PurePath(path).name.startswith(name)), None)
+    if pattern is not None:
+        return PATTERNS.get(pattern, pattern), name
     if name is None:
         raise RequestError(
             f"tokenizer.load: {path}: a tiktoken file does not say how text is split. "

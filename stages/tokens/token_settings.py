@@ -79,7 +79,7 @@ class TokenSettings:
     split_by: str | None = None  # a measured column; default: the near-duplicate group, else the id
     max_file_tokens: int = 1 << 28
     max_file_documents: int = 1 << 20  # bounds the memory of a docs.parquet
-    run_tokens: int = 1 << 26  # tokens that an encode unit sorts in memory at a time
+    run_tokens: int = 1 << 24  # tokens that an encode unit sorts in memory at a time
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out <= 0.1:

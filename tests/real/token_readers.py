@@ -42,6 +42,41 @@ def mds(folder: Path) -> Any:
     return [dataset[index]["tokens"].tolist() for index in range(len(dataset))]
 
 
+def levanter(folder: Path) -> Any:
+    """By zarr and by tensorstore, which must agree."""
+    import tensorstore
+    import zarr
+
+    found: dict[str, list[int]] = {}
+    for name in ("offsets", "data"):
+        place = folder / f"a/all/input_ids/{name}"
+        plain = zarr.open_array(str(place), mode="r")
+        assert plain.shape == (1 << 54,)
+        spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{place}/"}}
+        store = tensorstore.open(spec, read=True, open=True).result()
+        count = int(plain[0]) + 1 if name == "offsets" else found["offsets"][-1]
+        found[name] = plain[:count].tolist()
+        assert store[:count].read().result().tolist() == found[name]
+        assert plain[count : count + 5].tolist() == [0] * 5
+    return found
+
+
+def hf_arrow(folder: Path) -> Any:
+    from datasets import load_from_disk
+
+    dataset = load_from_disk(str(folder / "a/all"))
+    return [[row["id"], row["input_ids"]] for row in dataset]
+
+
+def hf_parquet(folder: Path) -> Any:
+    from datasets import load_dataset
+
+    files = sorted(str(path) for path in (folder / "a/all").glob("*.parquet"))
+    dataset = load_dataset("parquet", data_files=files, split="train", cache_dir=str(folder / "cache"))
+    return [[row["id"], row["input_ids"]] for row in dataset]
+
+
 if __name__ == "__main__":
-    reader = {"nanotron": nanotron, "olmo": olmo, "litdata": litdata, "mds": mds}[sys.argv[1]]
-    print(json.dumps(reader(Path(sys.argv[2]))))
+    readers = {"nanotron": nanotron, "olmo": olmo, "litdata": litdata, "mds": mds, "levanter": levanter}
+    readers |= {"hf-arrow": hf_arrow, "hf-parquet": hf_parquet}
+    print(json.dumps(readers[sys.argv[1]](Path(sys.argv[2]))))

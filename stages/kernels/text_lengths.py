@@ -1,0 +1,74 @@
+"""Characters and words of texts, for fertility: one pass over the bytes.
+
+A word is a run between white space (Unicode White_Space). Where half of the characters or more are of scripts written
+without spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan) a text has no words by this measure: 0.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from corpusmill.stages.kernels.compile import inlined, kernel
+from corpusmill.stages.kernels.hashing import decode
+
+
+@kernel
+def text_lengths(
+    data: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    characters: npt.NDArray[np.int64],
+    words: npt.NDArray[np.int64],
+) -> None:
+    """Per text its characters and words, both [texts]."""
+    for row in range(len(characters)):
+        at = offsets[row]
+        num_characters = num_words = num_unspaced = 0
+        after_space = True
+        while at < offsets[row + 1]:
+            code, length = int(data[at]), 1
+            if code >= 128:
+                code, length = decode(data, at)
+            at += length
+            num_characters += 1
+            if is_space(code):
+                after_space = True
+                continue
+            num_words += int(after_space)
+            after_space = False
+            num_unspaced += int(code >= 0x0E00 and is_unspaced(code))
+        characters[row] = num_characters
+        words[row] = 0 if 2 * num_unspaced >= num_characters else num_words
+
+
+@inlined
+def is_space(code: int) -> bool:
+    """White_Space of the Unicode Character Database."""
+    if code < 0x1680:
+        return code == 0x20 or 0x09 <= code <= 0x0D or code == 0x85 or code == 0xA0
+    return (
+        code == 0x1680
+        or 0x2000 <= code <= 0x200A
+        or code == 0x2028
+        or code == 0x2029
+        or code == 0x202F
+        or code == 0x205F
+        or code == 0x3000
+    )
+
+
+@inlined
+def is_unspaced(code: int) -> bool:
+    """Blocks of scripts that do not put spaces between words."""
+    return (
+        code < 0x1100  # Thai, Lao, Tibetan, Burmese
+        or 0x1780 <= code < 0x1800  # Khmer
+        or 0x3040 <= code < 0x3100  # kana
+        or 0x3400 <= code < 0xA000  # Han
+        or 0xF900 <= code < 0xFB00
+        or 0x20000 <= code < 0x40000
+    )
+
+
+def warmup() -> None:
+    """Compile for the types that encoding uses."""
+    data, offsets = np.frombuffer(b"ab", dtype=np.uint8), np.array([0, 2], np.int64)
+    text_lengths(data, offsets, np.zeros(1, np.int64), np.zeros(1, np.int64))
