@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_shards import write_shards
+from small_shards import expected_tokens, write_shards
 
 from corpusmill.mixtures.batches import BatchStream
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
+from corpusmill.mixtures.plan import Plan
 from corpusmill.mixtures.sources import read_manifest
 
 LENGTH, NUM_ROWS = 8, 5000
@@ -82,6 +83,33 @@ def test_shorter_sequences_in_their_phase(loader: PlanLoader) -> None:
     # The second half of a row goes on where the first ended: its first input is the first half's last target.
     assert first.inputs[1].tolist() == rows[0, 4:8].tolist()
     assert first.targets[0].tolist() == rows[0, 1:5].tolist()
+
+
+def test_a_token_of_any_step_and_rank_leads_to_its_document(loader: PlanLoader) -> None:
+    # Step 3 is in the phase of short sequences (two to a row), step 90 in the other.
+    streams = [BatchStream(loader, 50, rank=rank, num_ranks=3) for rank in range(3)]
+    for step, rank, row, token in ((3, 0, 0, 0), (3, 2, 33, 3), (90, 1, 16, 7), (90, 2, 0, 4)):
+        batch = streams[rank].make(step * 50)
+        found = streams[0].locate(step, rank, row, token)
+        assert found is not None
+        source = ("web", "books").index(found.source)
+        file = int(found.shard[-1])
+        place = (3000 if file else 0) + found.token_start + found.token
+        assert batch.inputs[row, token] == expected_tokens(source, place, 1)[0]
+    with pytest.raises(IndexError, match="row 34, token 0 of a batch of 34 x 4"):
+        streams[0].locate(3, 2, 34, 0)
+
+
+def test_the_hint_for_the_learning_rate(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"web": [3000]})
+    phases = (
+        Phase(name="main", share=3, weights={"web": 1}),
+        Phase(name="end", share=1, weights={"web": 1}, learning_rate=1, learning_rate_to=0),
+    )
+    plan = make_plan(read_manifest(tmp_path), Mixture(tokens=800, sequence_length=8, phases=phases))
+    plan.save(tmp_path / "plans/main.json")
+    loader = PlanLoader.open(tmp_path, Plan.load(tmp_path / "plans/main.json"))
+    assert [loader.learning_rate_at(position) for position in (0, 74, 75, 80, 100)] == [None, None, 1, 0.8, 0]
 
 
 def test_state_of_another_plan_is_refused(loader: PlanLoader, tmp_path: Path) -> None:

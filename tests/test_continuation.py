@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from small_shards import write_shards
 from test_mixture import manifest, mixtures
 
+from corpusmill.mixtures.batches import BatchStream
 from corpusmill.mixtures.continuation import continue_plan, plan_changes
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.mixture import Mixture, make_plan
@@ -122,6 +123,23 @@ def test_requests_that_cannot_be_met(position: int, tokens: int, seed: int, mess
     mixture = Mixture(tokens=tokens, sequence_length=4, weights={"a": 1}, seed=seed)
     with pytest.raises(RequestError, match=message):
         continue_plan(old_plan(), position, SHARDS, mixture)
+
+
+def test_checkpoints_of_the_old_plan_go_on_under_the_new_one(tmp_path: Path) -> None:
+    write_shards(tmp_path, {"web": [900], "books": [400]})
+    old = make_plan(read_manifest(tmp_path), Mixture(tokens=2000, sequence_length=10, weights={"web": 1}))
+    new = continue_plan(old, 80, read_manifest(tmp_path), Mixture(tokens=3000, sequence_length=10, weights="natural"))
+    newest = continue_plan(
+        new, 90, read_manifest(tmp_path), Mixture(tokens=3000, sequence_length=10, weights="natural")
+    )
+    stream = BatchStream(PlanLoader.open(tmp_path, newest), 10)
+    for plan, position in ((old, 80), (old, 70), (new, 80), (new, 90), (newest, 200)):
+        stream.load_state_dict({"position": position, "plan": plan.fingerprint})
+        assert stream.position == position
+    # Positions behind the change read something else than they would have: such a state is of a plan not followed.
+    for plan, position in ((old, 81), (new, 91)):
+        with pytest.raises(ValueError, match=f"position {position} of plan"):
+            stream.load_state_dict({"position": position, "plan": plan.fingerprint})
 
 
 def test_files_added_to_a_source_and_the_file_of_the_plan(tmp_path: Path) -> None:
