@@ -43,7 +43,7 @@ def render(report: dict[str, Any]) -> str:
 
 def render_plan(title: str, curves: dict[str, Any]) -> str:
     """A page of one plan."""
-    return _page(title, "a plan", [], [("plan", "Mixture and epochs", plan_section(curves, list(curves["sources"])))])
+    return _page(title, "a plan", [], [("plan", "Mixture and epochs", plan_section(curves, []))])
 
 
 def _page(title: str, state: str, cards: Sequence[tuple[str, str]], sections: Sequence[tuple[str, str, str]]) -> str:
