@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_corpus import contents, run_recipe, small_recipe, write_corpus
@@ -56,30 +57,7 @@ def test_units_are_cut_by_file_and_size_alone(built: Path) -> None:
     assert {receipt.source for receipt in receipts} == {"a", "b", "c"}
 
 
-@pytest.mark.parametrize("workers", [2, 5])
-def test_same_bytes_for_any_number_of_workers(corpus: Path, built: Path, tmp_path: Path, workers: int) -> None:
-    run_recipe(small_recipe(corpus), tmp_path / f"other-name-{workers}", workers)
-    assert contents(tmp_path / f"other-name-{workers}") == contents(built)
-
-
-def test_same_bytes_when_inputs_are_listed_in_another_order_or_lie_elsewhere(
-    corpus: Path, built: Path, tmp_path: Path
-) -> None:
-    moved = tmp_path / "moved"
-    shutil.copytree(corpus, moved)  # keeps modification times
-    tree = small_recipe(moved)
-    for name, source in tree["sources"].items():
-        source["paths"] = sorted((str(path) for path in moved.glob(f"{name}-*")), reverse=True)
-    run_recipe(tree, tmp_path / "run")
-    assert contents(tmp_path / "run") == contents(built)
-
-
-def test_changing_nothing_runs_nothing(corpus: Path, built: Path, tmp_path: Path) -> None:
-    shutil.copytree(built, tmp_path / "run")
-    assert set(run_recipe(small_recipe(corpus), tmp_path / "run").ran.values()) == {0}
-
-
-def whole_recipe(corpus: Path, **limits: int) -> dict[str, object]:
+def whole_recipe(corpus: Path, **limits: int) -> dict[str, Any]:
     """A rule before the gathers and one behind them, on columns of a measure, and tokens."""
     before, behind = limits.get("before", 60), limits.get("behind", 158)
     return small_recipe(
@@ -95,6 +73,37 @@ def whole_recipe(corpus: Path, **limits: int) -> dict[str, object]:
         tokenizer={"train": "sentencepiece-bpe", "vocab_size": 400},
         tokens={"held_out": 0.05},
     )
+
+
+@pytest.fixture(scope="module")
+def whole(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every kind of phase, tokenizer and shards included, by one worker."""
+    run = tmp_path_factory.mktemp("whole") / "straight"
+    run_recipe(whole_recipe(corpus), run)
+    return run
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_same_bytes_for_any_number_of_workers(corpus: Path, whole: Path, tmp_path: Path, workers: int) -> None:
+    run_recipe(whole_recipe(corpus), tmp_path / f"other-name-{workers}", workers)
+    assert contents(tmp_path / f"other-name-{workers}") == contents(whole)
+
+
+def test_same_bytes_when_inputs_are_listed_in_another_order_or_lie_elsewhere(
+    corpus: Path, whole: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved)  # keeps modification times
+    tree = whole_recipe(moved)
+    for name, source in tree["sources"].items():
+        source["paths"] = sorted((str(path) for path in moved.glob(f"{name}-*")), reverse=True)
+    run_recipe(tree, tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(whole)
+
+
+def test_changing_nothing_runs_nothing(corpus: Path, built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "run")
+    assert set(run_recipe(small_recipe(corpus), tmp_path / "run").ran.values()) == {0}
 
 
 class Watch(Silent):
