@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 RUN ?= runs/quickstart
+BENCHMARKS := measures dedup tokens loader classifiers swarm build
 export CORPUSMILL_DATA ?= $(if $(wildcard ../shared/data),$(abspath ../shared/data))
 export OMP_NUM_THREADS ?= 1
 
@@ -35,7 +36,7 @@ test-real: install
 	$(BIN)/pytest -m real
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py --quick --json || exit 1; done
 
 scale: install
 	$(BIN)/pytest -m scale -s

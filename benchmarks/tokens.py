@@ -30,7 +30,9 @@ FULL, QUICK = 48 << 20, 4 << 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--input", nargs="+", type=Path, required=True)
+    parser.add_argument(
+        "--input", nargs="+", type=Path, help="JSON lines with a field `text`; default: CORPUSMILL_DATA"
+    )
     parser.add_argument("--sentencepiece", type=Path, help="a BPE model")
     parser.add_argument("--unigram", type=Path, help="a unigram model")
     parser.add_argument("--byte-level", type=Path, help="a tokenizer.json")
@@ -39,7 +41,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     repetitions = 3 if arguments.quick else 5
-    groups = group_texts(arguments.input, QUICK if arguments.quick else FULL)
+    groups = group_texts(arguments.input or default_input(), QUICK if arguments.quick else FULL)
     results = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -64,6 +66,14 @@ def main() -> None:
                     results.append(compare(each, "shards", "datatrove", tokenizer, place, min(3, repetitions)))
     if arguments.json:
         print(json.dumps({"results": results}))
+
+
+def default_input() -> list[Path]:
+    """The domains of the shared data."""
+    data = os.environ.get("CORPUSMILL_DATA")
+    if data is None:
+        sys.exit("--input: name JSON lines, or set CORPUSMILL_DATA.")
+    return sorted(Path(data).glob("domains/*.train.jsonl.zst"))
 
 
 def compare(name: str, mine: str, peer: str, tokenizer: Path, texts: Path, repetitions: int) -> dict[str, Any]:
