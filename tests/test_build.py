@@ -144,9 +144,10 @@ class Watch(Silent):
 
 
 def test_a_changed_threshold_opens_no_input_and_no_text_before_tokens(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tmp_path / "run"
+    corpus, run = tmp_path / "in", tmp_path / "run"
+    write_corpus(corpus, num_files=2, documents=48)
     watch = Watch(monkeypatch)
     run_recipe(whole_recipe(corpus), run, progress=watch)
     assert watch.phases_that_open("input") == {"make"}  # the count counts
