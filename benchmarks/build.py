@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from build_worker import shorten
+from peer_environment import make_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = Path(__file__).with_name("build_worker.py")
@@ -48,7 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     paths = arguments.input or default_input()
     max_bytes, max_pages, repetitions = (2_000_000, 60, 3) if arguments.quick else (12_000_000, 300, 5)
-    missing = make_peers()
+    missing = make_environment(PEERS, PACKAGES)
     results = []
     with tempfile.TemporaryDirectory() as folder:
         made = shorten(paths, Path(folder), max_bytes, max_pages)
@@ -79,20 +80,6 @@ def default_input() -> list[Path]:
     return [
         Path(data) / name for name in (*names, "html-gold/wcxb-dev-00000.warc.gz", "html-gold/wcxb-dev-00001.warc.gz")
     ]
-
-
-def make_peers() -> str | None:
-    """Make the peers' environment; why it cannot be made, or None."""
-    if (PEERS / "made").exists():
-        return None
-    print(f"making {PEERS} ...", file=sys.stderr)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True, capture_output=True)
-        subprocess.run([PEERS / "bin/pip", "install", "-q", *PACKAGES], check=True, capture_output=True)
-    except subprocess.CalledProcessError as error:
-        return str(error.stderr.decode().strip().split("\n")[-1])
-    (PEERS / "made").touch()
-    return None
 
 
 def contest(

@@ -5,7 +5,6 @@ file; the tokenizers that `train-ours` and `train-theirs` made lie beside it.
 """
 
 import gzip
-import io
 import json
 import os
 import resource
@@ -15,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from dedup_worker import lines
 
 STARTED = time.perf_counter()
 VOCABULARY = 16_000
@@ -58,18 +59,6 @@ def _positions(data: bytes, mark: bytes) -> Iterator[int]:
 
 def _is_response(data: bytes, start: int) -> bool:
     return b"WARC-Type: response" in data[start : data.index(b"\r\n\r\n", start)]
-
-
-def lines(path: Path) -> Iterator[str]:
-    """Lines of a plain, .gz or .zst file, split at line feeds alone."""
-    if path.suffix == ".zst":
-        import zstandard
-
-        with zstandard.open(path, "rb") as raw:
-            yield from io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
-        return
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as raw:
-        yield from io.TextIOWrapper(raw, encoding="utf-8", newline="\n")
 
 
 def train_ours(corpus: Path) -> Counts:

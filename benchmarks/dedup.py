@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from peer_environment import make_environment
+
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = Path(__file__).with_name("dedup_worker.py")
 PEERS = ROOT / ".venv-dedup-peers"
@@ -40,7 +42,7 @@ def main() -> None:
     arguments = parser.parse_args()
     paths = arguments.input or default_input()
     repetitions, max_bytes = (3, 5_000_000) if arguments.quick else (5, 16_000_000)
-    peers_missing = make_peers()
+    peers_missing = make_environment(PEERS, PACKAGES)
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"
         num_documents, num_bytes = shorten(paths, corpus, max_bytes)
@@ -62,20 +64,6 @@ def default_input() -> list[Path]:
     if data is None:
         sys.exit("--input: name JSONL files, or set CORPUSMILL_DATA.")
     return [Path(data) / f"domains/{name}.train.jsonl.zst" for name in ("web-en", "techdocs-en", "source-code")]
-
-
-def make_peers() -> str | None:
-    """Make the peers' environment; why it cannot be made, or None."""
-    if (PEERS / "made").exists():
-        return None
-    print(f"making {PEERS} ...", file=sys.stderr)
-    try:
-        subprocess.run([sys.executable, "-m", "venv", str(PEERS)], check=True, capture_output=True)
-        subprocess.run([PEERS / "bin/pip", "install", "-q", *PACKAGES], check=True, capture_output=True)
-    except subprocess.CalledProcessError as error:
-        return str(error.stderr.decode().strip().split("\n")[-1])
-    (PEERS / "made").touch()
-    return None
 
 
 def shorten(paths: Sequence[Path], corpus: Path, max_bytes: int) -> tuple[int, int]:
