@@ -13,6 +13,7 @@ install: $(VENV)/.installed
 
 # torch is asked for with its pinned version, so that a plain CPU build that lies at hand is taken
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "installing into $(VENV): some minutes the first time"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt "torch==2.13.0"

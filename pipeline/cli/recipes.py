@@ -257,6 +257,7 @@ def warmup() -> None:
 
     from corpusmill.stages.kernels.compile import warmup as compile_all
 
+    click.echo("compiling kernels: about a minute, once for this version", err=True)
     started = time.monotonic()
     compile_all()
     click.echo(f"kernels ready in {time.monotonic() - started:.1f} s", err=True)
