@@ -16,8 +16,8 @@ from corpusmill.pipeline.cli.ratios import choose, fit, sweep
 from corpusmill.pipeline.cli.recipes import build, check, init, stages, warmup
 from corpusmill.pipeline.cli.runs import clean, report, status, verify
 from corpusmill.pipeline.cli.start import quickstart
-from corpusmill.pipeline.cli.tokens import export, fertility, import_, locate, train_tokenizer
 from corpusmill.pipeline.cli.thresholds import derive_thresholds, what_if
+from corpusmill.pipeline.cli.tokens import export, fertility, import_, locate, train_tokenizer
 from corpusmill.pipeline.cli.trainer import train
 from corpusmill.pipeline.errors import CorpusmillError
 
