@@ -6,11 +6,13 @@ C4QualityFilter: a line counts under the first rule that removes it, and some ru
 
 import numpy as np
 import numpy.typing as npt
+from numba import uint64
 
 from corpusmill.stages.kernels.characters import DIGIT, LINE_END, SPACE, character_classes
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
-from corpusmill.stages.kernels.lines import stripped
+from corpusmill.stages.kernels.lines import HIGHS, ONES, stripped
+from corpusmill.stages.kernels.unaligned import load8, store8
 
 COUNTS = (
     "lines",  # read, up to and with the one that ends the document
@@ -24,6 +26,8 @@ COUNTS = (
     "kept_lines",
     "citations",  # [1], [edit] and [citation needed], removed from kept lines
 )
+
+BRACKETS = 0x5B5B5B5B5B5B5B5B  # eight '['
 
 SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY, HAS_BRACKET = 1, 2, 4, 8
 
@@ -67,10 +71,10 @@ def keep_lines(
     `marks` and phrases are phrase tables, empty to switch a rule off, and a limit of -1 is none. A document that was
     ended, or of which no line is left, keeps its text.
     """
-    out = np.empty(offsets[-1] - offsets[0] + 1, dtype=np.uint8)
+    out = np.empty(offsets[-1] - offsets[0] + 9, dtype=np.uint8)
     texts = np.zeros(len(offsets), dtype=np.int64)
     counts = np.zeros((len(offsets) - 1, 10), dtype=np.int64)
-    heads = np.zeros(1024, dtype=np.bool_)
+    heads = np.zeros(1 << 15, dtype=np.bool_)
     for phrases in (lorem_ipsum, javascript, policy):
         _note_heads(phrases, heads)
     for row in range(len(offsets) - 1):
@@ -128,6 +132,16 @@ def _next_line(data: Bytes, at: int, stop: int, classes: Classes) -> tuple[int, 
     the characters of its longest word."""
     start, end, words, longest, word = -1, at, 0, 0, 0
     while at < stop:
+        if 0x20 < data[at] < 0x80:
+            begin = at
+            while at < stop and 0x20 < data[at] < 0x80:
+                at += 1
+            words += word == 0
+            word += at - begin
+            longest = max(longest, word)
+            start = begin if start < 0 else start
+            end = at
+            continue
         code, size = decode(data, at)
         kind = int(classes[code])
         at += size
@@ -152,13 +166,20 @@ def _copy_without_marks(
     data: Bytes, at: int, end: int, classes: Classes, marks: Bytes, out: Bytes, to: int
 ) -> tuple[int, int]:
     """Copy bytes [at, end) to out[to:] without citation marks; the end of the copy, and the number of marks."""
-    num_marks, brackets = 0, 0
-    for position in range(at, end):
-        brackets += data[position] == 0x5B
-    if brackets == 0 or len(marks) == 0:
-        for position in range(end - at):
-            out[to + position] = data[at + position]
-        return to + end - at, 0
+    num_marks, brackets, after = 0, uint64(0), to + end - at
+    copied, target = at, to
+    while copied < end and copied + 8 <= len(data):  # bytes written too many are written over later
+        eight = load8(data, copied)
+        store8(out, target, eight)
+        marked = eight ^ uint64(BRACKETS)
+        brackets |= (marked - uint64(ONES)) & ~marked & uint64(HIGHS)
+        copied, target = copied + 8, target + 8
+    while copied < end:
+        out[target] = data[copied]
+        brackets |= uint64(data[copied] == 0x5B)
+        copied, target = copied + 1, target + 1
+    if brackets == uint64(0) or len(marks) == 0:
+        return after, 0
     while at < end:
         if data[at] == 0x5B:
             after = at + 1
@@ -192,11 +213,12 @@ def _ends_a_sentence(line: Bytes, start: int, end: int) -> bool:
 
 @kernel
 def _note_heads(phrases: Bytes, heads: npt.NDArray[np.bool_]) -> None:
-    """Mark the first two letters of every phrase, in either case; other bytes may share their mark."""
+    """Mark the first three letters of every phrase, in either case; other bytes may share their mark."""
     begins = True
-    for position in range(len(phrases) - 1):
+    for position in range(len(phrases) - 2):
         if begins:
-            heads[(int(phrases[position]) & 31) << 5 | int(phrases[position + 1]) & 31] = True
+            first, second = int(phrases[position]) & 31, int(phrases[position + 1]) & 31
+            heads[first << 10 | second << 5 | int(phrases[position + 2]) & 31] = True
         begins = phrases[position] == 0
 
 
@@ -210,18 +232,21 @@ def _scan(
     policy: Bytes,
     heads: npt.NDArray[np.bool_],
 ) -> int:
-    """What the line says, in any case: the sum of SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY and HAS_BRACKET."""
-    said, byte = 0, 0
+    """What the line says, in any case: the sum of BRACKETS = 0x5B5B5B5B5B5B5B5B  # eight '['
+
+    SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY and HAS_BRACKET."""
+    said, letters = 0, 0
     for position in range(start, end):
-        before, byte = byte, int(line[position])
+        byte = int(line[position])
+        letters = (letters << 5 | byte & 31) & 0x7FFF  # of the last three bytes
         if byte == 0x7B:
             said |= HAS_BRACKET
-        if heads[(before & 31) << 5 | byte & 31] and position > start:
-            if phrase_at(line, position - 1, end, lorem_ipsum, True) > 0:
+        if heads[letters] and position >= start + 2:
+            if phrase_at(line, position - 2, end, lorem_ipsum, True) > 0:
                 said |= SAYS_LOREM_IPSUM
-            if phrase_at(line, position - 1, end, javascript, True) > 0:
+            if phrase_at(line, position - 2, end, javascript, True) > 0:
                 said |= SAYS_JAVASCRIPT
-            if phrase_at(line, position - 1, end, policy, True) > 0:
+            if phrase_at(line, position - 2, end, policy, True) > 0:
                 said |= SAYS_POLICY
     return said
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.stages.kernels.characters import LOWER, PUNCTUATION, SPACE, TERMINAL, UPPER, character_classes
-from corpusmill.stages.kernels.compile import kernel
+from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
 
 OPEN, AFTER_STOP, AFTER_OTHER = 0, 1, 2
@@ -23,33 +23,59 @@ def count_sentence_breaks(
     breaks = np.zeros(len(offsets) - 1, dtype=np.int64)
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
-        state, spaced, letters, upper, last = OPEN, False, 0, False, 0
+        state, spaced = OPEN, False
         while at < stop:
+            if state == OPEN:  # nothing but a mark matters here
+                while at < stop and data[at] < 0x80 and not _is_mark(data[at]):
+                    at += 1
+                if at == stop:
+                    break
             code, size = decode(data, at)
             kind = int(classes[code])
-            at += size
             if kind & TERMINAL:
-                if code != 0x2E:
-                    state = AFTER_OTHER
-                elif last == 0x2E or (letters == 1 and upper):
-                    state = OPEN
-                else:
-                    state = AFTER_STOP
-                spaced, letters = False, 0
+                ends = code != 0x2E or not _goes_on(data, offsets[row], at, classes)
+                state = (AFTER_STOP if code == 0x2E else AFTER_OTHER) if ends else OPEN
+                spaced = False
             elif kind & SPACE:
-                spaced, letters = True, 0
-                if code == 0x0A:
-                    state = OPEN
-            elif kind & PUNCTUATION:
-                letters = 0
-            else:
-                if state != OPEN:
-                    breaks[row] += state == AFTER_OTHER or (spaced and not kind & LOWER)
-                    state = OPEN
-                letters += 1
-                upper = kind & UPPER != 0
-            last = code
+                spaced = True
+                state = OPEN if code == 0x0A else state
+            elif state != OPEN and not kind & PUNCTUATION:
+                breaks[row] += state == AFTER_OTHER or (spaced and not kind & LOWER)
+                state = OPEN
+            at += size
     return breaks
+
+
+@inlined
+def _is_mark(byte: int) -> bool:
+    """. ! ?: the ASCII characters of class TERMINAL."""
+    return byte == 0x2E or byte == 0x21 or byte == 0x3F
+
+
+@kernel
+def _goes_on(data: npt.NDArray[np.uint8], start: int, at: int, classes: npt.NDArray[np.uint16]) -> bool:
+    """Whether the full stop at byte `at` is one of several, or stands behind an initial."""
+    if at == start:
+        return False
+    before = _character_before(data, at)
+    code, _ = decode(data, before)
+    kind = int(classes[code])
+    if code == 0x2E:
+        return True
+    if kind & (TERMINAL | SPACE | PUNCTUATION) or not kind & UPPER:
+        return False
+    if before == start:
+        return True
+    code, _ = decode(data, _character_before(data, before))
+    return int(classes[code]) & (TERMINAL | SPACE | PUNCTUATION) != 0
+
+
+@inlined
+def _character_before(data: npt.NDArray[np.uint8], at: int) -> int:
+    at -= 1
+    while data[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
 
 
 def warmup() -> None:
