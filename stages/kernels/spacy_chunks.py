@@ -87,9 +87,14 @@ def _special(codes: Codes, left: int, right: int, tables: SpacyTables) -> int:
     if right - left > MAX_SPECIAL:
         return -1
     value = _hash(codes, left, right)
-    index = np.searchsorted(tables.special_hashes, value)
-    found = index < len(tables.special_hashes) and tables.special_hashes[index] == value
-    return int(index) if found else -1
+    mask = len(tables.special_slots) - 1
+    slot = int(value >> uint64(40)) & mask
+    while tables.special_slots[slot] > 0:
+        special = int(tables.special_slots[slot]) - 1
+        if tables.special_hashes[special] == value:
+            return special
+        slot = (slot + 1) & mask
+    return -1
 
 
 @inlined

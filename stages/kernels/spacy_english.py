@@ -35,13 +35,15 @@ class SpacyTables(NamedTuple):
     """What the kernel takes, all read-only.
 
     classes: uint16 [0x110000]; tails: uint64 [n], sorted hashes of what is split off behind a digit
-    special_hashes: uint64 [specials], sorted; special_first: int32 [specials + 1]; special_lengths: int32, characters
-    of each token; pattern_first, pattern_lengths: the same for the tokens that become a special case where they stand
-    together, none for most
+    special_slots: int32 [slots], a power of two: number of a special case + 1, at the slot of its hash >> 40 or behind
+    it, 0 where none is; special_hashes: uint64 [specials]; special_first: int32 [specials + 1]; special_lengths: int32,
+    characters of each token; pattern_first, pattern_lengths: the same for the tokens that become a special case where
+    they stand together, none for most
     """
 
     classes: npt.NDArray[np.uint16]
     tails: npt.NDArray[np.uint64]
+    special_slots: npt.NDArray[np.int32]
     special_hashes: npt.NDArray[np.uint64]
     special_first: npt.NDArray[np.int32]
     special_lengths: npt.NDArray[np.int32]
@@ -67,6 +69,7 @@ def spacy_tables() -> SpacyTables:
     tables = SpacyTables(
         np.repeat(classes.astype(np.uint16), lengths),
         np.sort(np.array([hash_characters(tail) for tail in content["tails"]], dtype=np.uint64)),
+        _slots([value for value, _, _ in specials]),
         np.array([value for value, _, _ in specials], dtype=np.uint64),
         np.cumsum([0, *(len(tokens) for _, tokens, _ in specials)], dtype=np.int32),
         np.array([length for _, tokens, _ in specials for length in tokens], dtype=np.int32),
@@ -76,6 +79,16 @@ def spacy_tables() -> SpacyTables:
     for table in tables:
         table.setflags(write=False)
     return tables
+
+
+def _slots(hashes: list[int]) -> npt.NDArray[np.int32]:
+    slots = np.zeros(1 << 13, dtype=np.int32)
+    for number, value in enumerate(hashes):
+        slot = (value >> 40) & (len(slots) - 1)
+        while slots[slot]:
+            slot = (slot + 1) & (len(slots) - 1)
+        slots[slot] = number + 1
+    return slots
 
 
 def generate() -> str:

@@ -22,8 +22,8 @@ from corpusmill.stages.kernels.spacy_english import SENTENCE_END, SpacyTables, s
 from corpusmill.stages.kernels.word_spans import BASE, ENDS_SENTENCE, HAS_LETTER, HAS_TEXT, ONLY_PUNCTUATION
 
 FACTOR = 0x9E3779B97F4A7C15
-MAX_KNOWN = 1 << 15
-"""Different chunks of a batch whose tokens are kept: with more, looking them up costs more than cutting them anew."""
+MAX_KNOWN = 1 << 17
+"""Different chunks of a batch whose tokens are kept: 16 MiB at most, of which only what is used is ever touched."""
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
@@ -62,17 +62,18 @@ def _find(
             start, at, value = _next_chunk(data, at, stop, classes)
             if start == at:
                 break
-            slot = int(value >> uint64(40)) & (len(known) - 1)
+            slot = int(np.int64(value >> uint64(40))) & (len(known) - 1)
             while known[slot, 0] != uint64(0) and known[slot, 0] != value:
                 slot = (slot + 1) & (len(known) - 1)
             if known[slot, 0] == value:
                 begin = start - base
-                source = int(known[slot, 1] >> uint64(32))
-                for index in range(source, source + int(known[slot, 1] & uint64(0xFFFFFFFF))):
-                    size = int(kept[index, 1] >> uint64(32))
+                source = int(np.int64(known[slot, 1] >> uint64(32)))
+                for index in range(source, source + int(np.int64(known[slot, 1] & uint64(0xFFFFFFFF)))):
+                    described = int(np.int64(kept[index, 1]))  # unsigned and signed together are a float
+                    size = described >> 32
                     starts[word], num_bytes[word] = begin, size
-                    num_chars[word] = int(kept[index, 1] >> uint64(8)) & 0xFFFFFF
-                    hashes[word], flags[word] = kept[index, 0], kept[index, 1] & uint64(0xFF)
+                    num_chars[word] = described >> 8 & 0xFFFFFF
+                    hashes[word], flags[word] = kept[index, 0], described & 0xFF
                     begin += size
                     word += 1
                 continue

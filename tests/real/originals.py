@@ -26,7 +26,7 @@ from datatrove.pipeline.filters import (
     GopherQualityFilter,
     GopherRepetitionFilter,
 )
-from datatrove_filters import batch_of, documents
+from datatrove_filters import batch_of, documents  # type: ignore[import-not-found]  # beside this file
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -84,7 +84,7 @@ def load(name: str, path: Path, stubs: dict[str, dict[str, Any]]) -> Any:
     for stub, content in stubs.items():
         sys.modules[stub] = types.ModuleType(stub)
         vars(sys.modules[stub]).update(content)
-        sys.modules[stub].__path__ = []  # type: ignore[attr-defined]  # a package, as far as imports care
+        sys.modules[stub].__path__ = []  # a package, as far as imports care
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -159,6 +159,7 @@ def nemo(texts: list[str]) -> dict[str, Counter[str]]:
     load("nemo_curator.stages.text.utils.text_utils", root / "utils/text_utils.py", {})
     text_filters = load("nemo_string", root / "filters/heuristic/string.py", {})
     repetition = load("nemo_repetition", root / "filters/heuristic/repetition/repetition.py", {})
+    punctuation = text_filters.PunctuationFilter()
     scores: dict[str, Any] = {
         "few_plain_characters": lambda t: 1 - text_filters.NonAlphaNumericFilter().score_document(t),
         "too_many_symbols": text_filters.SymbolsToWordsFilter().score_document,
@@ -180,7 +181,6 @@ def nemo(texts: list[str]) -> dict[str, Counter[str]]:
         "too_many_ellipsis_lines": text_filters.EllipsisFilter().score_document,
         "too_many_bullet_lines": text_filters.BulletsFilter().score_document,
     }
-    punctuation = text_filters.PunctuationFilter()
     for n in range(5, 11):
         scores[f"repeated_{n}_grams"] = repetition.RepeatingDuplicateNGramsFilter(n=n).score_document
     table: dict[str, Counter[str]] = {}
