@@ -24,7 +24,7 @@ from typing import Any
 
 CHINESE = ("zh", "lzh")
 WORKER = Path(__file__).with_name("tokens_worker.py")
-FULL, QUICK = 48 << 20, 4 << 20
+FULL, QUICK = 40 << 20, 4 << 20
 """Bytes of distinct documents per group."""
 
 

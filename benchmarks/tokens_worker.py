@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 BATCH_BYTES = 8 << 20
 END_OF_TEXT = "<|endoftext|>"
@@ -40,7 +41,7 @@ def batches(texts: str) -> list[pa.RecordBatch]:
 
 
 def total_bytes(given: list[pa.RecordBatch]) -> int:
-    return sum(int(pa.compute.sum(pa.compute.binary_length(batch.column("text"))).as_py()) for batch in given)
+    return sum(int(pc.sum(pc.binary_length(batch.column("text"))).as_py()) for batch in given)
 
 
 def digest_of(parts: list[Any]) -> str:

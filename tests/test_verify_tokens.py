@@ -48,6 +48,12 @@ def test_one_flipped_bit_is_found(copy: RunFolder, suffix: str, where: float) ->
         assert (name, "damaged", 0) in found(copy)
 
 
+def test_documents_that_are_in_no_token_file_are_missed(copy: RunFolder) -> None:
+    body = manifest(copy)
+    copy.put_json("tokens/manifest.json", body | {"shards": body["shards"][1:]})
+    assert ("tokens/manifest.json", "books", -1) in found(copy)
+
+
 def test_a_missing_file_is_named(copy: RunFolder) -> None:
     name = f"{manifest(copy)['shards'][1]['path']}.idx"
     copy.remove(name)

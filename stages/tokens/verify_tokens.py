@@ -13,7 +13,8 @@ from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, RunFolder, new_checks
 from corpusmill.pipeline.verify import FileProblem
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import read_index
-from corpusmill.stages.tokens.token_shards import BLOCK_BYTES, MANIFEST, TokenShard, read_manifest
+from corpusmill.stages.tokens.split import source_totals
+from corpusmill.stages.tokens.token_shards import BLOCK_BYTES, MANIFEST, TokenManifest, TokenShard, read_manifest
 from corpusmill.stages.tokens.tokenizer_file import card_of
 from corpusmill.stages.tokens.vocabulary import CARD
 
@@ -28,12 +29,32 @@ def token_problems(run: RunFolder) -> Iterator[FileProblem]:
         yield FileProblem(MANIFEST, "damaged", f"not readable: {error!r}. Build again.")
         return
     yield from tokenizer_problems(run, manifest.card)
+    yield from conservation_problems(run, manifest)
     for shard in manifest.shards:
         try:
             found = list(shard_problems(shard, manifest.card.end_of_document))
         except (CorpusmillError, OSError, ValueError) as error:
             found = [FileProblem(f"{shard.path}.docs.parquet", "damaged", f"not readable: {error}")]
         yield from found
+
+
+def conservation_problems(run: RunFolder, manifest: TokenManifest) -> Iterator[FileProblem]:
+    """Sources whose token files hold other documents or bytes than were left to tokenize."""
+    found: dict[str, list[int]] = {}
+    for shard in manifest.shards:
+        total = found.setdefault(shard.source, [0, 0])
+        total[0] += shard.num_documents
+        total[1] += shard.num_bytes
+    try:
+        totals = source_totals(run)
+    except CorpusmillError:
+        return  # a receipt is missing or damaged, which is named elsewhere
+    for source, left in totals.items():
+        documents, num_bytes = found.get(source, [0, 0])
+        if (documents, num_bytes) != (left["documents"], left["bytes"]):
+            kept = f"{left['documents']} of {left['bytes']} were kept"
+            message = f"{source}: {documents} documents of {num_bytes} bytes in its token files; {kept}. Build again."
+            yield FileProblem(MANIFEST, "books", message)
 
 
 def tokenizer_problems(run: RunFolder, card: TokenizerCard) -> Iterator[FileProblem]:
