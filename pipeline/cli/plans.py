@@ -59,7 +59,11 @@ def plan(
             "--from says where --exclude FILE begins: give both. To change the mixture: --continue-from."
         )
     recipe, run = recipe_and_folder(place, run_url, overrides)
-    made = made_plan(recipe, run, tokens, name, continue_from, exclude, from_step, batch_rows)
+    if exclude is not None and from_step is not None:
+        made = without_documents(run, name, exclude, from_step * batch_rows)
+    else:
+        position = None if continue_from is None else continue_from * batch_rows
+        made = plan_of(section(recipe, "mixture"), run, name, tokens, position)
     path = save_with_curves(made, run, name)
     if plot is not None:
         from corpusmill.pipeline.report.page import render_plan
@@ -89,34 +93,33 @@ def recipe_and_folder(place: str, run_url: str | None, overrides: tuple[str, ...
     return recipe, run
 
 
-def made_plan(
-    recipe: Any,
-    run: RunFolder,
-    tokens: str | None,
-    name: str,
-    continue_from: int | None,
-    exclude: Path | None,
-    from_step: int | None,
-    batch_rows: int,
-) -> Any:
-    """The plan that the options ask for."""
+def plan_of(mixture: Any, run: RunFolder, name: str, tokens: str | None, position: int | None) -> Any:
+    """A new plan, or the stored one of this name continued from a position."""
     from corpusmill.mixtures.continuation import continue_plan
-    from corpusmill.mixtures.exclusions import exclude as exclude_documents
     from corpusmill.mixtures.mixture import make_plan
-    from corpusmill.mixtures.plan import Plan
     from corpusmill.mixtures.sources import read_manifest
 
-    manifest = read_manifest(run)
-    old_path = f"{run.url.rstrip('/')}/plans/{name}.json"
-    if exclude is not None and from_step is not None:
-        old = Plan.load(old_path)
-        return exclude_documents(old, old.sources_in(manifest), run, read_ids(exclude), from_step * batch_rows)
-    mixture = section(recipe, "mixture")
     if tokens is not None:
         mixture = replace(mixture, tokens=whole_number("--tokens", tokens))
-    if continue_from is not None:
-        return continue_plan(Plan.load(old_path), continue_from * batch_rows, manifest, mixture)
-    return make_plan(manifest, mixture)
+    manifest = read_manifest(run)
+    if position is None:
+        return make_plan(manifest, mixture)
+    return continue_plan(stored_plan(run, name), position, manifest, mixture)
+
+
+def without_documents(run: RunFolder, name: str, ids: Path, position: int) -> Any:
+    """The stored plan of this name without the documents of a list."""
+    from corpusmill.mixtures.exclusions import exclude
+    from corpusmill.mixtures.sources import read_manifest
+
+    old = stored_plan(run, name)
+    return exclude(old, old.sources_in(read_manifest(run)), run, read_ids(ids), position)
+
+
+def stored_plan(run: RunFolder, name: str) -> Any:
+    from corpusmill.mixtures.plan import Plan
+
+    return Plan.load(f"{run.url.rstrip('/')}/plans/{name}.json")
 
 
 def read_ids(path: Path) -> list[str]:
