@@ -5,11 +5,13 @@ Xue et al. 2021, section 3.2, alpha there); UniMax (Chung et al. 2023, arXiv 230
 source that would pass its cap is held at the cap, and the rest shares what is free in proportion to its weights.
 
 Ratios are `Fraction`s: two machines get the same plan from the same recipe. A power of a float is rounded to 12 digits
-for the same reason.
+for the same reason. Before rows are counted ratios are rounded to 2^-64 (`on_grid`), less than 10^-9 row in any phase:
+with hundreds of sources and stretches exact denominators grow to thousands of digits.
 """
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
+from math import floor
 
 from corpusmill.pipeline.errors import RequestError
 
@@ -18,6 +20,9 @@ Ratios = dict[str, Fraction]
 
 Weights = Mapping[str, float] | str
 """What a recipe says: {source: weight}, {"temperature": tau}, "natural" or "unimax"."""
+
+GRID = 1 << 64
+"""Ratios and held amounts are whole multiples of 1 / GRID."""
 
 UNIMAX_EPOCHS = 4
 """UniMax's N where no cap is given: Muennighoff et al. 2023 find four epochs nearly as good as new data."""
@@ -102,6 +107,13 @@ def normalized(parts: Mapping[str, Fraction]) -> Ratios:
     return {name: part / total for name, part in parts.items() if part}
 
 
+def on_grid(ratios: Ratios) -> Ratios:
+    """The ratios rounded down to multiples of 2^-64; what is left goes to the largest, so that they sum to one."""
+    parts = {name: floor(ratio * GRID) for name, ratio in ratios.items()}
+    parts[max(parts, key=lambda name: (parts[name], name))] += GRID - sum(parts.values())
+    return {name: Fraction(part, GRID) for name, part in parts.items() if part}
+
+
 def exact(number: float | Fraction) -> Fraction:
     """The number as it was written: 0.1 is 1/10."""
     return number if isinstance(number, Fraction) else Fraction(repr(number))
@@ -130,7 +142,7 @@ def water_fill(wanted: list[Ratios], rows: list[Fraction], caps: Mapping[str, in
         for name in over:
             for stretch in filled:
                 if name in stretch:
-                    stretch[name] *= Fraction(caps[name]) / totals[name]
+                    stretch[name] = Fraction(floor(stretch[name] * caps[name] / totals[name] * GRID), GRID)
         unfilled = []
         for index, (stretch, ratios) in enumerate(zip(filled, wanted, strict=True)):
             free = rows[index] - sum((stretch[name] for name in stretch if name in held), Fraction(0))

@@ -22,6 +22,7 @@ from corpusmill.mixtures.weights import (
     is_temperature,
     members_of,
     normalized,
+    on_grid,
     ratios_for,
     water_fill,
 )
@@ -107,7 +108,8 @@ class Wish:
         return tuple(planned)
 
     def _with(self, budgets: Mapping[str, int], num_rows: int) -> list[Stretch]:
-        return with_budgets(self.stretches, {name: Fraction(rows, num_rows) for name, rows in budgets.items()})
+        budgeted = with_budgets(self.stretches, {name: Fraction(rows, num_rows) for name, rows in budgets.items()})
+        return [replace(each, start=on_grid(each.start), end=on_grid(each.end)) for each in budgeted]
 
     def _in_tokens(self, ratios: Ratios) -> Ratios:
         return normalized({name: ratio * self.row_tokens[name] for name, ratio in ratios.items()})

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.mixtures.weights import explicit, normalized, ratios_for, temperature, unimax, water_fill
+from corpusmill.mixtures.weights import (
+    GRID,
+    explicit,
+    normalized,
+    on_grid,
+    ratios_for,
+    temperature,
+    unimax,
+    water_fill,
+)
 from corpusmill.pipeline.errors import RequestError
 
 SIZES = {"web": 800, "books": 100, "code/q0": 75, "code/q1": 25}
@@ -62,6 +71,14 @@ def test_temperature(tau: float, web: Fraction) -> None:
 def test_bad_weights(weights: dict[str, float] | str, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         ratios_for(weights, SIZES, 1000, {})
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), st.integers(1, 10**30), min_size=1))
+def test_ratios_on_the_grid_sum_to_one_and_stay_where_they_were(parts: dict[str, int]) -> None:
+    ratios = normalized({name: Fraction(part) for name, part in parts.items()})
+    found = on_grid(ratios)
+    assert sum(found.values()) == 1
+    assert all(abs(found.get(name, 0) - ratio) < Fraction(len(parts), GRID) for name, ratio in ratios.items())
 
 
 def test_water_fill_by_hand() -> None:

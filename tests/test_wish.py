@@ -7,7 +7,8 @@ import pytest
 from small_shards import write_shards
 from test_mixture import manifest
 
-from corpusmill.mixtures.mixture import Mixture, Phase, make_plan
+from corpusmill.mixtures.curriculum import Curriculum
+from corpusmill.mixtures.mixture import Mixture, Phase, SequenceWarmup, make_plan
 from corpusmill.mixtures.plan import Rows, plan_table, plan_totals
 from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import RequestError
@@ -101,3 +102,20 @@ def test_budgets_and_weights_with_units_from_a_recipe() -> None:
     bad = {"budgets": {"web": "many"}, "documents": {"web": {"lik": "x", "keep": 0.1}}}
     _, problems = build_settings(Mixture, values | bad)
     assert [(key[0], key[-1]) for key, _ in problems] == [("budgets", "budgets"), ("documents", "lik")]
+
+
+def test_hundreds_of_sources_under_caps_in_an_order() -> None:
+    # Each step's ratios have denominators of their own: multiplied out they had thousands of digits, and no end.
+    sizes = {f"s{number:03d}": 100_003 + 7919 * number * number for number in range(200)}
+    order = Curriculum(order=tuple(sizes), pacing="quadratic", replay=0.1)
+    warmup = SequenceWarmup(start=64, share=0.03)
+    mixture = Mixture(
+        tokens=sum(sizes.values()), sequence_length=256, max_epochs=1.5, curriculum=order, sequence_warmup=warmup
+    )
+    plan = make_plan(manifest(**sizes), mixture)
+    rows = plan.rows_by_source()
+    assert sum(rows.values()) == plan.num_rows == mixture.tokens // 256
+    for source in plan.sources:
+        assert source.max_rows is not None
+        assert rows[source.name] <= source.max_rows
+    assert sum(rows[source.name] == source.max_rows for source in plan.sources) > 20
