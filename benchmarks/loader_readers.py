@@ -29,6 +29,7 @@ def main() -> None:
     name, folder, num_rows, num_threads = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
     if name == "write-mds":
         write_mds(folder)
+        print("{}")
         return
     import torch
 
