@@ -28,6 +28,7 @@ STAGES = {
     "normalize": "corpusmill.stages.clean.unicode:Normalize",
     "personal_data": "corpusmill.stages.clean.personal_data:PersonalData",
     "secrets": "corpusmill.stages.clean.api_keys:Secrets",
+    "toxic_passages": "corpusmill.stages.clean.toxic_passages:ToxicPassages",
     # measure
     "language": "corpusmill.stages.measure.language:Language",
     "words": "corpusmill.stages.measure.words:Words",
@@ -41,6 +42,8 @@ STAGES = {
     "toxicity": "corpusmill.stages.measure.toxicity:Toxicity",
     "quality": "corpusmill.stages.measure.quality:Quality",
     "classifier": "corpusmill.stages.measure.classifier:Classifier",
+    "word_list": "corpusmill.stages.measure.word_list:WordList",
+    "url_words": "corpusmill.stages.measure.url_words:UrlWords",
     "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",
     # gather
     "exact": "corpusmill.stages.gather.exact:Exact",

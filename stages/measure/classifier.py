@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column
@@ -97,8 +98,13 @@ class ClassifierWorker:
 
     def scores(self, text: Column) -> Column:
         """float32 in [0, 1], where not calibrated up to fastText's 1e-5; null for null and for text without a word."""
-        scores_NL, num_tokens = self.predictor.scores(self.prepare(text))
+        scores, num_words = self.scores_and_words(text)
+        return pa.array(scores, mask=num_words == 0)
+
+    def scores_and_words(self, text: Column) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+        """[rows] the scores, which mean nothing where the number of words is 0, and that number."""
+        scores_NL, num_words = self.predictor.scores(self.prepare(text))
         scores = scores_NL[:, self.positive]
         if self.calibration is not None:
             scores = calibrate(scores.astype(np.float64), self.calibration).astype(np.float32)
-        return pa.array(scores, mask=num_tokens == 0)
+        return scores, num_words

@@ -17,7 +17,7 @@ from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.classifier import ClassifierWorker
-from corpusmill.stages.measure.pieces import SCORED, score_pieces
+from corpusmill.stages.measure.pieces import SCORED, Unit, score_pieces
 from corpusmill.stages.models.model_file import MODELS
 
 DEFAULT_MAX_SCORE = 0.8
@@ -27,7 +27,8 @@ DEFAULT_MAX_SCORE = 0.8
 @dataclass(frozen=True, kw_only=True)
 class Toxicity(StageSettings):
     """`toxicity` is a probability in [0, 1], null for a text without words. With `paragraphs` it adds
-    `toxicity_paragraphs`, their bytes in the text and scores, and `toxicity_max_paragraph`, the highest of them."""
+    `toxicity_paragraphs`, their bytes in the text and scores, and `toxicity_max_paragraph`, the highest of them; with
+    `sentences` the same of sentences."""
 
     name: ClassVar[str] = "toxicity"
     kind: ClassVar[Kind] = "measure"
@@ -35,26 +36,34 @@ class Toxicity(StageSettings):
 
     max_score: float | None = threshold(DEFAULT_MAX_SCORE)  # None: measured, nothing dropped
     max_paragraph_score: float | None = threshold(None)  # needs `paragraphs`
+    max_sentence_score: float | None = threshold(None)  # needs `sentences`
     paragraphs: bool = False
+    sentences: bool = False
     model: Path | None = None  # None: toxicity.ftz, which is shipped
 
     def __post_init__(self) -> None:
-        if self.max_paragraph_score is not None and not self.paragraphs:
-            raise RequestError("toxicity.max_paragraph_score is set, paragraphs is not. Set paragraphs: true.")
+        for unit, wanted in (("paragraph", self.paragraphs), ("sentence", self.sentences)):
+            if getattr(self, f"max_{unit}_score") is not None and not wanted:
+                raise RequestError(f"toxicity.max_{unit}_score is set, {unit}s is not. Set {unit}s: true.")
+
+    def units(self) -> tuple[Unit, ...]:
+        """What is scored beside whole documents."""
+        wanted: tuple[tuple[Unit, bool], ...] = (("paragraph", self.paragraphs), ("sentence", self.sentences))
+        return tuple(unit for unit, wanted_too in wanted if wanted_too)
 
     def adds(self) -> dict[str, pa.DataType]:
         added: dict[str, pa.DataType] = {"toxicity": pa.float32()}
-        if self.paragraphs:
-            added |= {"toxicity_paragraphs": SCORED, "toxicity_max_paragraph": pa.float32()}
+        for unit in self.units():
+            added |= {f"toxicity_{unit}s": SCORED, f"toxicity_max_{unit}": pa.float32()}
         return added
 
     def rules(self) -> tuple[Rule, ...]:
         made = []
         if self.max_score is not None:
             made.append(Rule("toxicity.toxic", value=("toxicity",), op=">", limit=self.max_score))
-        if self.max_paragraph_score is not None:
-            limit = self.max_paragraph_score
-            made.append(Rule("toxicity.toxic_paragraph", value=("toxicity_max_paragraph",), op=">", limit=limit))
+        for unit, limit in (("paragraph", self.max_paragraph_score), ("sentence", self.max_sentence_score)):
+            if limit is not None:
+                made.append(Rule(f"toxicity.toxic_{unit}", value=(f"toxicity_max_{unit}",), op=">", limit=limit))
         return tuple(made)
 
     def files(self) -> tuple[Path, ...]:
@@ -64,19 +73,19 @@ class Toxicity(StageSettings):
 
     def open(self) -> "ToxicityWorker":
         positive = "toxic" if self.model is None else None
-        return ToxicityWorker(ClassifierWorker(self.files()[0], "toxicity", positive=positive), self.paragraphs)
+        return ToxicityWorker(ClassifierWorker(self.files()[0], "toxicity", positive=positive), self.units())
 
 
 class ToxicityWorker:
     """Holds the model."""
 
-    def __init__(self, classifier: ClassifierWorker, paragraphs: bool) -> None:
-        self.classifier, self.paragraphs = classifier, paragraphs
+    def __init__(self, classifier: ClassifierWorker, units: tuple[Unit, ...]) -> None:
+        self.classifier, self.units = classifier, units
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         text = batch.column("text")
         measured = {"toxicity": self.classifier.scores(text)}
-        if self.paragraphs:
-            lists, highest = score_pieces(text, "paragraph", self.classifier.scores)
-            measured |= {"toxicity_paragraphs": lists, "toxicity_max_paragraph": highest}
+        for unit in self.units:
+            lists, highest = score_pieces(text, unit, self.classifier.scores)
+            measured |= {f"toxicity_{unit}s": lists, f"toxicity_max_{unit}": highest}
         return measured
