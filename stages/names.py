@@ -50,6 +50,7 @@ STAGES = {
     "minhash": "corpusmill.stages.gather.minhash:MinHash",
     "known": "corpusmill.stages.gather.known:Known",
     "passages": "corpusmill.stages.gather.passages:Passages",
+    "quality_buckets": "corpusmill.stages.gather.quality_buckets:QualityBuckets",
     "substrings": "corpusmill.stages.gather.substrings:Substrings",
     "decontaminate": "corpusmill.stages.gather.decontaminate:Decontaminate",
 }
