@@ -45,7 +45,7 @@ class TrainSettings:
     """fastText's settings under its names; `cutoff` is the number of rows that the quantised model keeps, None: all.
 
     `trainer` is fastText's own, or `logistic`, a regularised fit over the same features (see linear_classifier), which
-    has a `penalty` instead of dim, epoch and lr.
+    has a `penalty` and an `idf_power` instead of dim, epoch and lr.
     """
 
     positive: str
@@ -53,6 +53,7 @@ class TrainSettings:
     text: str = "words"
     trainer: Literal["fasttext", "logistic"] = "fasttext"
     penalty: float = 1.0
+    idf_power: float = 2.0
     dim: int = 16
     epoch: int = 5
     lr: float = 0.3
@@ -242,6 +243,7 @@ def _train_logistic(training: Sequence[Example], model: Path, settings: TrainSet
         bucket=settings.bucket,
         cutoff=settings.cutoff or settings.bucket,
         penalty=settings.penalty,
+        idf_power=settings.idf_power,
     )
     train_linear(
         [line for line, _ in seen],

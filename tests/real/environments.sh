@@ -19,6 +19,7 @@ make_environment() { # NAME PACKAGE…
 make_environment engines "torch==2.13.0" --editable '.[proxy]' ray s3fs 'moto[server]'
 tests/real/conformance.sh
 tests/real/readers.sh
+tests/real/classifiers.sh
 
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v slurmctld > /dev/null; then
   apt-get update -qq
