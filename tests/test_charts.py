@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from corpusmill.pipeline.report.charts import Axis, colour_of, histogram, short, stacked_bars, step_chart
+from corpusmill.pipeline.report.charts import Axis, colour_of, histogram, kept_shares, short, stacked_bars, step_chart
 
 
 def rectangles(svg: str) -> list[dict[str, str]]:
@@ -72,3 +72,17 @@ def test_colours_stay_with_names() -> None:
     names = [f"s{i}" for i in range(9)]
     assert colour_of("s1", names) == "var(--c1)"
     assert re.fullmatch(r"var\(--c[0-7]\)", colour_of("s8", names))
+
+
+def test_kept_shares_counted_by_hand() -> None:
+    value = {
+        "value": "quality",
+        "edges": [0.0, 0.25, 0.5, 0.75, 1.0],
+        "counts": {"web": [4, 2, 0, 0], "books": [0, 0, 1, 3]},
+        "limits": [{"rule": "low", "op": "<", "limit": 0.3}],
+        "log": False,
+    }
+    assert kept_shares(value) == {"above": pytest.approx([1.0, 0.6, 0.4, 0.3, 0.0])}
+    value["limits"] = [{"rule": "high", "op": ">", "limit": 0.3}]
+    assert kept_shares(value) == {"below": pytest.approx([0.0, 0.4, 0.6, 0.7, 1.0])}
+    assert "share of documents below a limit here: 90 % at 1, 50 % at" in histogram(value, ["web", "books"])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import Column
-from corpusmill.stages.measure.pieces import SCORED, cut_pieces, score_pieces
+from corpusmill.stages.measure.pieces import SCORED, cut_pieces
 
 
 def share_of_x(pieces: Column) -> Column:
@@ -15,7 +15,8 @@ def share_of_x(pieces: Column) -> Column:
 
 
 def scored(texts: list[str | None]) -> list[tuple[list[dict[str, float]], float | None]]:
-    lists, highest = score_pieces(pa.array(texts, type=pa.large_string()), "paragraph", share_of_x)
+    pieces = cut_pieces(pa.array(texts, type=pa.large_string()))
+    lists, highest = pieces.scored(share_of_x(pieces.text))
     assert lists.type == SCORED
     return list(zip(lists.to_pylist(), highest.to_pylist(), strict=True))  # type: ignore[arg-type]  # untyped in Arrow
 
@@ -32,12 +33,13 @@ def test_spans_are_bytes_of_the_document() -> None:
 @given(st.lists(st.one_of(st.none(), st.text(alphabet="xé \n", max_size=12)), max_size=6), st.integers(0, 6))
 def test_spans_are_the_lines_and_slices_change_nothing(texts: list[str | None], start: int) -> None:
     whole = scored(texts)
-    lists, highest = score_pieces(pa.array(texts, type=pa.large_string()).slice(start), "paragraph", share_of_x)
+    pieces = cut_pieces(pa.array(texts, type=pa.large_string()).slice(start))
+    lists, highest = pieces.scored(share_of_x(pieces.text))
     assert list(zip(lists.to_pylist(), highest.to_pylist(), strict=True)) == whole[start:]
     for text, (spans, _) in zip(texts, whole, strict=True):
         data = (text or "").encode()
-        pieces = [data[int(span["start"]) : int(span["end"])] for span in spans]
-        assert pieces == [line for line in data.split(b"\n") if line.strip()]
+        cut = [data[int(span["start"]) : int(span["end"])] for span in spans]
+        assert cut == [line for line in data.split(b"\n") if line.strip()]
 
 
 SENTENCES = [

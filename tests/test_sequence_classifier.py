@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from corpusmill.pipeline.errors import DamagedFileError, MissingExtraError
 from corpusmill.pipeline.stage import Rule
-from corpusmill.stages.measure.sequence_classifier import Encoder, batches_by_tokens
 from corpusmill.stages.measure.kenlm_perplexity import KenlmPerplexity
+from corpusmill.stages.measure.sequence_classifier import Encoder, batches_by_tokens
 
 ROOT = Path(__file__).parents[1]
 PYTHON = ROOT / ".venv-classifiers" / "bin" / "python"

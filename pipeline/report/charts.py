@@ -7,6 +7,7 @@ tenth; a chart of 50 bars is about 5 kB.
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from itertools import accumulate
 from typing import Any
 
 NUM_COLOURS = 8
@@ -74,7 +75,8 @@ def stacked_bars(rows: Sequence[tuple[str, Mapping[str, float]]], names: Sequenc
 
 
 def histogram(value: Mapping[str, Any], names: Sequence[str]) -> str:
-    """A stacked histogram with the limits drawn; the side that a rule drops is shaded."""
+    """A stacked histogram with the limits drawn; the side that a rule drops is shaded. The line is the share of
+    documents that a limit there would keep, from none at the bottom to all at the top."""
     width, height, foot = 400.0, 120.0, 18.0
     edges, counts = value["edges"], value["counts"]
     num_bins = len(edges) - 1
@@ -103,10 +105,37 @@ def histogram(value: Mapping[str, Any], names: Sequence[str]) -> str:
             )
         title = f"<title>{escape(limit['rule'])}: {escape(limit['op'])} {limit['limit']:g}</title>"
         marks.append(f"<line class='threshold' x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{height}'>{title}</line>")
+    for keeps, shares in kept_shares(value).items():
+        points = [(axis.at(edge), height - share * (height - 8)) for edge, share in zip(edges, shares, strict=True)]
+        title = f"share of documents {keeps} a limit here: {deciles(edges, shares)}"
+        marks.append(path(points, "stroke='currentColor' stroke-opacity='0.55' stroke-width='1.2'", title))
     marks.append(rule_line(4, width - 4, height))
     for tick in axis.ticks(5):
         marks.append(text(min(max(axis.at(tick), 14), width - 14), height + 14, short(tick), "middle"))
     return svg(width, height + foot, "".join(marks), f"histogram of {value['value']}")
+
+
+def kept_shares(value: Mapping[str, Any]) -> dict[str, list[float]]:
+    """At every edge, the share of documents that a limit there would keep: `above` for rules that drop what lies below
+    it, `below` for the others. To within a bin."""
+    counts = [sum(bins) for bins in zip(*value["counts"].values(), strict=True)] or [0] * (len(value["edges"]) - 1)
+    below = [0, *accumulate(counts)]
+    total = below[-1] or 1
+    ops = {limit["op"] for limit in value["limits"]}
+    made = {}
+    if ops & {"<", "<="}:
+        made["above"] = [1 - each / total for each in below]
+    if ops & {">", ">="}:
+        made["below"] = [each / total for each in below]
+    return made
+
+
+def deciles(edges: Sequence[float], shares: Sequence[float]) -> str:
+    """Where 90, 50 and 10 % are kept, to the nearest edge: `90 % at 0.12, 50 % at 0.5, 10 % at 0.9`."""
+    nearest = (
+        (wanted, min(range(len(shares)), key=lambda i: abs(shares[i] - wanted / 100))) for wanted in (90, 50, 10)
+    )
+    return ", ".join(f"{wanted} % at {edges[i]:.3g}" for wanted, i in nearest)
 
 
 class Axis:

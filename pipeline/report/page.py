@@ -153,8 +153,8 @@ def _distributions(report: dict[str, Any]) -> str:
         )
     note = (
         "<p class='note'>All documents that were measured, dropped ones included. A red line is a rule's limit, its "
-        "shade the side that is dropped. Heights are square roots of counts; the "
-        "outermost bars hold what lies beyond the axis.</p>"
+        "shade the side that is dropped. The grey line is the share of documents that a limit there would keep; point "
+        "at it for numbers. Heights are square roots of counts; the outermost bars hold what lies beyond the axis.</p>"
     )
     return legend(sources) + note + f"<div class='grid'>{''.join(figures)}</div>"
 

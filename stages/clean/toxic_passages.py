@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from corpusmill.pipeline.columns import lengths
+from corpusmill.pipeline.columns import lengths, take
 from corpusmill.pipeline.document import Batch, Column, text_buffers, with_column
 from corpusmill.pipeline.stage import Kind, Rule, StageSettings, threshold
-from corpusmill.stages.measure.classifier import ClassifierWorker
+from corpusmill.stages.measure.by_language import LanguageClassifiers, with_cards
 from corpusmill.stages.measure.pieces import Pieces, Unit, cut_pieces
+from corpusmill.stages.measure.toxicity import SHIPPED, toxicity_classifiers
 from corpusmill.stages.measure.word_list import WordFinder, read_entries
-from corpusmill.stages.models.model_file import MODELS
 
 TAG = b"[TOXIC]"
 
@@ -39,7 +39,7 @@ class ToxicPassages(StageSettings):
     lists: tuple[Path, ...] = ()
     min_words: int = 3
     how: Literal["cut", "tag"] = "cut"
-    model: Path | None = None  # None: toxicity.ftz, which is shipped
+    model: Path | None = None  # None: those of `toxicity`, which are shipped
     max_cut_share: float | None = threshold(0.3)  # of the bytes; None: nothing is dropped
 
     def adds(self) -> dict[str, pa.DataType]:
@@ -53,29 +53,28 @@ class ToxicPassages(StageSettings):
         return (Rule("toxic_passages.mostly_toxic", value=share, op=">", limit=self.max_cut_share),)
 
     def files(self) -> tuple[Path, ...]:
-        model = self.model or MODELS / "toxicity.ftz"
-        card = model.with_suffix(".json")
-        models = () if self.max_score is None else (model, card) if card.exists() else (model,)
-        return (*models, *self.lists)
+        models = () if self.max_score is None else tuple(SHIPPED.values()) if self.model is None else (self.model,)
+        return (*with_cards(models), *self.lists)
 
     def open(self) -> "ToxicPassagesWorker":
-        positive = "toxic" if self.model is None else None
-        model = self.model or MODELS / "toxicity.ftz"
-        classifier = None if self.max_score is None else ClassifierWorker(model, "toxicity", positive=positive)
+        classifiers = None if self.max_score is None else toxicity_classifiers(self.model)
         finder = WordFinder(read_entries(self.lists)) if self.lists else None
-        return ToxicPassagesWorker(self, classifier, finder)
+        return ToxicPassagesWorker(self, classifiers, finder)
 
 
 class ToxicPassagesWorker:
-    """Holds the model and the list."""
+    """Holds the models and the list."""
 
-    def __init__(self, settings: ToxicPassages, classifier: ClassifierWorker | None, finder: WordFinder | None) -> None:
-        self.settings, self.classifier, self.finder = settings, classifier, finder
+    def __init__(
+        self, settings: ToxicPassages, classifiers: LanguageClassifiers | None, finder: WordFinder | None
+    ) -> None:
+        self.settings, self.classifiers, self.finder = settings, classifiers, finder
 
     def change(self, batch: Batch) -> tuple[Batch, dict[str, Column]]:
         text = batch.column("text")
         pieces = cut_pieces(text, self.settings.unit)
-        bad = self._bad(pieces)
+        lang = batch.column("lang") if "lang" in batch.schema.names else None
+        bad = self._bad(pieces, None if lang is None else take(lang, pieces.document))
         size = np.where(bad, pieces.ends - pieces.starts, 0)
         counted = [np.bincount(pieces.document, each, len(text)).astype(np.int32) for each in (bad, size)]
         columns: dict[str, Column] = {
@@ -90,14 +89,14 @@ class ToxicPassagesWorker:
         replaced = pc.replace_with_mask(text, pa.array(touched), pa.array(changed, type=pa.large_string()))
         return with_column(batch, "text", replaced), columns
 
-    def _bad(self, pieces: Pieces) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+    def _bad(self, pieces: Pieces, lang: "Column | None") -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
         """[pieces] whether each is above the score, or holds a word of the list."""
         bad = np.zeros(len(pieces.text), dtype=bool)
         if self.finder is not None:
             words, first, _ = self.finder.find(pieces.text)
             bad[np.searchsorted(first, words, side="right") - 1] = True
-        if self.classifier is not None:
-            scores, num_words = self.classifier.scores_and_words(pieces.text)
+        if self.classifiers is not None:
+            scores, num_words = self.classifiers.scores_and_words(pieces.text, lang)
             bad |= (scores > (self.settings.max_score or 0.0)) & (num_words >= self.settings.min_words)
         return bad
 

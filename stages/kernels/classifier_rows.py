@@ -37,7 +37,7 @@ def list_rows(
     token = np.empty(longest + 8, dtype=np.uint8)
     found = np.empty(max(1, maxn) * (longest + 8) + 1, dtype=np.int32)
     hashes = np.empty(longest // 2 + 2, dtype=np.int32)
-    rows = np.empty(max(1024, 2 * (offsets[-1] - offsets[0])), dtype=np.int32)
+    rows = np.empty(max(1024, offsets[-1] - offsets[0]), dtype=np.int32)
     begins = np.zeros(offsets.shape[0], dtype=np.int64)
     size = int64(0)
     for line in range(offsets.shape[0] - 1):

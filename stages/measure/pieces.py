@@ -6,7 +6,6 @@ pieces of a batch are one Arrow array over the text's own buffer, so they are pr
 is copied before.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -40,6 +39,18 @@ class Pieces:
         bounds = np.searchsorted(self.document[chosen], np.arange(self.num_documents + 1)).astype(np.int32)
         return pa.ListArray.from_arrays(cast("Any", pa.array(bounds)), structs)
 
+    def scored(self, scores: Column) -> tuple[Column, Column]:
+        """Per document: its pieces with their scores [P], and the highest (float32).
+
+        Pieces without a score are left out; a document without any has an empty list and a null.
+        """
+        values = scores.to_numpy(zero_copy_only=False)
+        known = np.flatnonzero(~np.isnan(values))
+        kept = values[known].astype(np.float32)
+        highest = np.full(self.num_documents, -np.inf, dtype=np.float32)
+        np.maximum.at(highest, self.document[known], kept)
+        return self.lists(SCORED, known, pa.array(kept)), pa.array(highest, mask=np.isneginf(highest))
+
 
 def cut_pieces(text: Column, unit: Unit = "paragraph") -> Pieces:
     """All pieces of the texts, blank ones too; nothing of a text is left out."""
@@ -57,17 +68,3 @@ def cut_pieces(text: Column, unit: Unit = "paragraph") -> Pieces:
     stops = stops - (data[stops - 1] == 10)
     document = np.searchsorted(offsets, starts, side="right") - 1
     return Pieces(pieces, document, starts - offsets[document], stops - offsets[document], len(text))
-
-
-def score_pieces(text: Column, unit: Unit, score: Callable[[Column], Column]) -> tuple[Column, Column]:
-    """Per document: its pieces with their bytes in its UTF-8 text and scores, and the highest score (float32).
-
-    Pieces without a score are left out; a document without any has an empty list and a null.
-    """
-    pieces = cut_pieces(text, unit)
-    scores = score(pieces.text).to_numpy(zero_copy_only=False)
-    scored = np.flatnonzero(~np.isnan(scores))
-    kept = scores[scored].astype(np.float32)
-    highest = np.full(len(text), -np.inf, dtype=np.float32)
-    np.maximum.at(highest, pieces.document[scored], kept)
-    return pieces.lists(SCORED, scored, pa.array(kept)), pa.array(highest, mask=np.isneginf(highest))

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
+from corpusmill.stages.measure.by_language import LanguageClassifiers, with_cards
 from corpusmill.stages.measure.classifier import ClassifierWorker
 from corpusmill.stages.models.model_file import MODELS
 
-SHIPPED = {"en": MODELS / "quality-en.ftz", "zh": MODELS / "quality-zh.ftz"}
+SHIPPED: dict[str | None, Path] = {"en": MODELS / "quality-en.ftz", "zh": MODELS / "quality-zh.ftz"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,29 +41,20 @@ class Quality(StageSettings):
         return (Rule("quality.low_quality", value=("quality",), op="<", limit=self.min_score),)
 
     def files(self) -> tuple[Path, ...]:
-        models = tuple(SHIPPED.values()) if self.model is None else (self.model,)
-        cards = (model.with_suffix(".json") for model in models)
-        return (*models, *(card for card in cards if card.exists()))
+        return with_cards(tuple(SHIPPED.values()) if self.model is None else (self.model,))
 
     def open(self) -> "QualityWorker":
-        if self.model is not None:
-            return QualityWorker({None: ClassifierWorker(self.model, "quality")})
-        return QualityWorker({lang: ClassifierWorker(path, "quality") for lang, path in SHIPPED.items()})
+        chosen = SHIPPED if self.model is None else {None: self.model}
+        return QualityWorker(
+            LanguageClassifiers({lang: ClassifierWorker(path, "quality") for lang, path in chosen.items()})
+        )
 
 
 class QualityWorker:
-    """Holds a model per language, or one for all under None."""
+    """Holds a model per language, or one for all."""
 
-    def __init__(self, workers: dict[str | None, ClassifierWorker]) -> None:
-        self.workers = workers
+    def __init__(self, classifiers: LanguageClassifiers) -> None:
+        self.classifiers = classifiers
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
-        text = batch.column("text")
-        if None in self.workers:
-            return {"quality": self.workers[None].scores(text)}
-        langs = np.array(batch.column("lang").to_pylist(), dtype=object)
-        scores = np.full(len(text), np.nan, dtype=np.float32)
-        for lang, worker in self.workers.items():
-            rows = np.flatnonzero(langs == lang)
-            scores[rows] = worker.scores(text.take(pa.array(rows, pa.int64()))).to_numpy(zero_copy_only=False)
-        return {"quality": pa.array(scores, mask=np.isnan(scores))}
+        return {"quality": self.classifiers.scores(batch.column("text"), batch.column("lang"))}

@@ -2,9 +2,10 @@
 
 Trained by `python -m corpusmill.stages.models.train_toxicity` from openly licensed comments in English, Chinese,
 German, Korean, Arabic and French and from clean prose, law, classics, code and technical text; in other languages a low
-score means nothing. The card `stages/models/toxicity.json` gives sources, licences, ROC-AUC per set, what the default
-threshold buys, and how often terms for groups of people raise the score. A score is the whole document's: a
-single insult in a long text disappears in it, which is what `paragraphs` is for.
+score means nothing. Documents whose `lang` is German get a model of their own. The cards `stages/models/toxicity.json`
+and `toxicity-de.json` give sources, licences, ROC-AUC per set and for sources left out, what each threshold buys, and
+how far terms for groups of people raise the score. A score is the whole document's: a single insult in a long text
+disappears in it, which is what `paragraphs` and `sentences` are for.
 """
 
 from dataclasses import dataclass
@@ -13,14 +14,18 @@ from typing import ClassVar
 
 import pyarrow as pa
 
+from corpusmill.pipeline.columns import take
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
+from corpusmill.stages.measure.by_language import LanguageClassifiers, with_cards
 from corpusmill.stages.measure.classifier import ClassifierWorker
-from corpusmill.stages.measure.pieces import SCORED, Unit, score_pieces
+from corpusmill.stages.measure.pieces import SCORED, Unit, cut_pieces
 from corpusmill.stages.models.model_file import MODELS
 
-DEFAULT_MAX_SCORE = 0.8
+SHIPPED: dict[str | None, Path] = {None: MODELS / "toxicity.ftz", "de": MODELS / "toxicity-de.ftz"}
+
+DEFAULT_MAX_SCORE = 0.5
 """At most 0.5 % of the clean documents of every tried domain lie above; the card gives precision and recall."""
 
 
@@ -39,7 +44,7 @@ class Toxicity(StageSettings):
     max_sentence_score: float | None = threshold(None)  # needs `sentences`
     paragraphs: bool = False
     sentences: bool = False
-    model: Path | None = None  # None: toxicity.ftz, which is shipped
+    model: Path | None = None  # None: the shipped ones, toxicity-de.ftz where `lang` is German and toxicity.ftz
 
     def __post_init__(self) -> None:
         for unit, wanted in (("paragraph", self.paragraphs), ("sentence", self.sentences)):
@@ -67,25 +72,31 @@ class Toxicity(StageSettings):
         return tuple(made)
 
     def files(self) -> tuple[Path, ...]:
-        model = self.model or MODELS / "toxicity.ftz"
-        card = model.with_suffix(".json")
-        return (model, card) if card.exists() else (model,)
+        return with_cards(tuple(SHIPPED.values()) if self.model is None else (self.model,))
 
     def open(self) -> "ToxicityWorker":
-        positive = "toxic" if self.model is None else None
-        return ToxicityWorker(ClassifierWorker(self.files()[0], "toxicity", positive=positive), self.units())
+        return ToxicityWorker(toxicity_classifiers(self.model), self.units())
+
+
+def toxicity_classifiers(model: Path | None) -> LanguageClassifiers:
+    """The shipped models, or one of the user's for all languages."""
+    chosen = SHIPPED if model is None else {None: model}
+    return LanguageClassifiers({lang: ClassifierWorker(path, "toxicity") for lang, path in chosen.items()})
 
 
 class ToxicityWorker:
-    """Holds the model."""
+    """Holds the models."""
 
-    def __init__(self, classifier: ClassifierWorker, units: tuple[Unit, ...]) -> None:
-        self.classifier, self.units = classifier, units
+    def __init__(self, classifiers: LanguageClassifiers, units: tuple[Unit, ...]) -> None:
+        self.classifiers, self.units = classifiers, units
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         text = batch.column("text")
-        measured = {"toxicity": self.classifier.scores(text)}
+        lang = batch.column("lang") if "lang" in batch.schema.names else None
+        measured = {"toxicity": self.classifiers.scores(text, lang)}
         for unit in self.units:
-            lists, highest = score_pieces(text, unit, self.classifier.scores)
+            pieces = cut_pieces(text, unit)
+            scores = self.classifiers.scores(pieces.text, None if lang is None else take(lang, pieces.document))
+            lists, highest = pieces.scored(scores)
             measured |= {f"toxicity_{unit}s": lists, f"toxicity_max_{unit}": highest}
         return measured
