@@ -25,7 +25,7 @@ from corpusmill.stages.models.model_file import MODELS, load_model
 
 ISO_639_1 = {  # ISO 639-3 codes of NTREX that lid.176 names by two letters
     "afr": "af", "amh": "am", "aze": "az", "bel": "be", "ben": "bn", "bod": "bo", "bos": "bs", "bul": "bg",
-    "cat": "ca", "ces": "cs", "ckb": "ckb", "cym": "cy", "dan": "da", "div": "dv", "est": "et", "eus": "eu", "fas": "fa",
+    "cat": "ca", "ces": "cs", "cym": "cy", "dan": "da", "div": "dv", "est": "et", "eus": "eu", "fas": "fa",
     "fin": "fi", "gle": "ga", "glg": "gl", "guj": "gu", "heb": "he", "hrv": "hr", "hun": "hu", "hye": "hy", "isl": "is",
     "kan": "kn", "kat": "ka", "kaz": "kk", "khm": "km", "kir": "ky", "lao": "lo", "lav": "lv", "lit": "lt", "ltz": "lb",
     "mal": "ml", "mar": "mr", "mkd": "mk", "mlg": "mg", "mlt": "mt", "mon": "mn", "msa": "ms", "mya": "my", "nep": "ne",

@@ -152,8 +152,9 @@ PATTERNS: Final[dict[str, Pattern]] = {
     ),
     "card": Pattern(
         quick=r"[0-9](?:[ -]?[0-9]){11}",
-        exact=re.compile(  # as printed: fours, 4-6-5 and 4-6-4
-            rf"{_ALONE}(?P<value>[0-9]{{12,19}}|[0-9]{{4}}(?P<joint>[ -])(?:(?:[0-9]{{4}}(?P=joint)){{2}}[0-9]{{4}}"
+        exact=re.compile(  # as printed: fours, 4-6-5 and 4-6-4; not a negative number, not what code compares with
+            rf"{_ALONE}(?<!-)(?<![=<>!]= )"
+            rf"(?P<value>[0-9]{{12,19}}|[0-9]{{4}}(?P<joint>[ -])(?:(?:[0-9]{{4}}(?P=joint)){{2}}[0-9]{{4}}"
             rf"(?:(?P=joint)[0-9]{{3}})?|[0-9]{{6}}(?P=joint)[0-9]{{4,5}})){_ENDS}"
         ),
         accepts=is_card,

@@ -22,7 +22,7 @@ from corpusmill.stages.collect.compressed import DamagedInputError, decompressed
 @dataclass(frozen=True)
 class Example:
     """One labelled text. `group` keeps together what must not be split; empty is the text itself. `times` is how
-    often an epoch sees it, for sources that are small."""
+    often an epoch sees it, or what it weighs; only the logistic trainer takes fractions."""
 
     text: str
     positive: bool
@@ -30,7 +30,7 @@ class Example:
     license: str
     lang: str = ""
     group: str = ""
-    times: int = 1
+    times: float = 1
 
     def held_out(self, one_in: int) -> bool:
         return hash_text(self.group or self.text) % one_in == 0

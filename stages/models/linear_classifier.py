@@ -34,6 +34,7 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 NUM_LEVELS = 256
 MAX_STEPS = 300
 MIN_LANGUAGE_LINES = 500
+LAYOUT_WORDS = ("xline", "xrun")
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Features:
     cutoff: int
     penalty: float  # penalty / 2 * |weight|^2 is added to the summed loss
     idf_power: float = 2.0  # k: 0 lets what every text has, such as its layout, weigh as much as rare words
+    layout_weight: float = 1.0  # the words of a line's end and of runs (see kernels/spacing.py) weigh so much more
     min_lines: int = 2  # a row that occurs in fewer lines is left out
 
 
@@ -73,15 +75,16 @@ def train_linear(
     rows, begins = kernels.list_rows(data, offsets, *dictionary.arrays(), *empty, *settings)
     num_rows = len(words) + features.bucket
     counts = kernels.count_lines_with(rows, begins, num_rows)
-    idf = inverse_frequency(rows, begins, languages, num_rows)
+    scales = inverse_frequency(rows, begins, languages, num_rows) ** features.idf_power
+    scales[[number for number, word in enumerate(words) if word.startswith(LAYOUT_WORDS)]] *= features.layout_weight
     label, weight = np.array(positive, dtype=np.float64), np.array(weights, dtype=np.float64)
 
     chosen = np.flatnonzero(counts >= features.min_lines)
-    value, _ = _fit_on(chosen, rows, begins, idf**features.idf_power, label, weight, features.penalty)
+    value, _ = _fit_on(chosen, rows, begins, scales, label, weight, features.penalty)
     if len(chosen) > features.cutoff:
         strength = np.abs(value) * np.sqrt(counts[chosen])
         chosen = np.sort(chosen[np.argsort(-strength, kind="stable")[: features.cutoff]])
-    value, offset = _fit_on(chosen, rows, begins, idf**features.idf_power, label, weight, features.penalty)
+    value, offset = _fit_on(chosen, rows, begins, scales, label, weight, features.penalty)
     levels, codes = quantise(value)
     is_word = chosen < len(words)
     pruned = PrunedModel(

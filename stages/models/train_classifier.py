@@ -45,7 +45,7 @@ class TrainSettings:
     """fastText's settings under its names; `cutoff` is the number of rows that the quantised model keeps, None: all.
 
     `trainer` is fastText's own, or `logistic`, a regularised fit over the same features (see linear_classifier), which
-    has a `penalty` and an `idf_power` instead of dim, epoch and lr.
+    has `penalty`, `idf_power` and `layout_weight` instead of dim, epoch and lr.
     """
 
     positive: str
@@ -54,6 +54,7 @@ class TrainSettings:
     trainer: Literal["fasttext", "logistic"] = "fasttext"
     penalty: float = 1.0
     idf_power: float = 2.0
+    layout_weight: float = 1.0
     dim: int = 16
     epoch: int = 5
     lr: float = 0.3
@@ -209,7 +210,7 @@ def _labelled_lines(training: Sequence[Example], settings: TrainSettings) -> lis
     keyed = []
     for example, line in zip(training, prepared, strict=True):
         labelled = f"__label__{settings.positive if example.positive else settings.negative} {line}\n"
-        for time in range(example.times if line else 0):
+        for time in range(round(example.times) if line else 0):
             key = hashlib.blake2b(f"{settings.seed} {time} {labelled}".encode(), digest_size=8).digest()
             keyed.append((key, labelled))
     return [labelled for _, labelled in sorted(keyed)]
@@ -244,6 +245,7 @@ def _train_logistic(training: Sequence[Example], model: Path, settings: TrainSet
         cutoff=settings.cutoff or settings.bucket,
         penalty=settings.penalty,
         idf_power=settings.idf_power,
+        layout_weight=settings.layout_weight,
     )
     train_linear(
         [line for line, _ in seen],
