@@ -26,7 +26,8 @@ import pyarrow.compute as pc
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
-from corpusmill.stages.measure.layout import Layout, segment_by_script
+from corpusmill.stages.measure.layout import Layout
+from corpusmill.stages.measure.segmenters import segment_by_script
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
 STEP = np.uint64(0x9E3779B97F4A7C15)
