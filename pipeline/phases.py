@@ -141,7 +141,7 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
 
     A unit that another attempt finished meanwhile is not done again.
     """
-    started = time.monotonic()
+    started, cpu_started = time.monotonic(), time.process_time()
     key = unit.key(phase_key)
     found = finished_receipt(run, phase.name, unit.name, key)
     if found is not None:
@@ -171,6 +171,7 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
         books=books if error is None else Books(),
         run={
             "seconds": round(time.monotonic() - started, 3),
+            "cpu_s": round(time.process_time() - cpu_started, 3),
             "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
             "attempt": desk.attempt,
         },

@@ -8,7 +8,7 @@ several places; runs of a short period are settled) -> windows (64-bit hashes of
 repeats -> decide. Windows are equal when the hashes of their samples, their places in the window and their own hashes
 are: 128 bits; bytes are not compared again.
 
-Cost: a row of 56 bytes before compression per 34 bytes of text at `min_bytes` 100, and 8 bytes per byte of text around
+Cost: a row of 37 bytes before compression per 34 bytes of text at `min_bytes` 100, and 8 bytes per byte of text around
 shared samples; text is read three times.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpusmill.pipeline.columns import integers, one_chunk, take_rows
+from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.document import Batch, text_buffers
 from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
 from corpusmill.stages.gather.decisions import decide, rows_of, schema_of
@@ -30,10 +30,10 @@ SAMPLES = schema_of(
     key=pa.uint64(),
     row=pa.uint64(),
     name=pa.uint64(),  # hash of the id
-    period=pa.int64(),  # 0: a sample; else a run of this period
-    place=pa.int64(),
-    first=pa.int64(),  # window
-    count=pa.int64(),  # of windows
+    period=pa.int8(),  # 0: a sample; else a run of this period
+    place=pa.int32(),
+    first=pa.int32(),  # window
+    count=pa.int32(),  # of windows
 )
 SHARED = schema_of(
     key=pa.uint64(),  # row
@@ -54,8 +54,8 @@ WINDOWS = schema_of(
 )
 REPEATS = schema_of(key=pa.uint64(), first=pa.int64(), count=pa.int64())  # key: row
 
-CHUNK_WINDOWS = 1 << 20
-"""Windows compared at once: 48 MiB."""
+CHUNK_WINDOWS = 1 << 19
+"""Windows compared at once, 4 MiB of hashes, unless one sample has more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +108,10 @@ class SubstringsWorker:
                 "key": keys,
                 "row": integers(batch.column("row"), np.uint64)[document],
                 "name": self.hashing.hash_identifiers(batch.column("id"))[document],
-                "period": period,
-                "place": place,
-                "first": first,
-                "count": count,
+                "period": period.astype(np.int8),
+                "place": place.astype(np.int32),
+                "first": first.astype(np.int32),
+                "count": count.astype(np.int32),
             }
             yield pa.table(table, schema=SAMPLES)
 
@@ -122,7 +122,10 @@ class SubstringsWorker:
         period, place, first, count = (
             integers(one_chunk(samples, column)) for column in ("period", "place", "first", "count")
         )
-        chosen = np.flatnonzero(standing_again(key) | (period > 0))
+        again = np.zeros(len(key), dtype=np.bool_)  # keys come sorted
+        again[1:] = key[1:] == key[:-1]
+        again[:-1] |= again[1:]
+        chosen = np.flatnonzero(again | (period > 0))
         order = chosen[np.lexsort([column[chosen] for column in (first, row, name, period, key)])]
         bounds = group_bounds(key[order], period[order].astype(np.uint64))
         sizes = np.repeat(np.diff(bounds), np.diff(bounds))
@@ -184,7 +187,7 @@ class SubstringsWorker:
         while low < len(bounds) - 1:
             high = int(np.searchsorted(ends[bounds], ends[bounds[low]] + CHUNK_WINDOWS, side="right")) - 1
             high = min(max(high, low + 1), len(bounds) - 1)
-            yield repeated_windows(take_rows(windows, np.arange(bounds[low], bounds[high])))
+            yield self._repeated(windows.slice(bounds[low], bounds[high] - bounds[low]).combine_chunks())
             low = high
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
@@ -227,6 +230,18 @@ class SubstringsWorker:
             columns={"substrings_repeated_bytes": 0},
         )
 
+    def _repeated(self, windows: pa.Table) -> pa.Table:
+        """REPEATS of all entries of some samples."""
+        key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
+        place, first = (integers(one_chunk(windows, column)) for column in ("place", "first"))
+        lists = cast("Any", one_chunk(windows, "hashes"))
+        ends = lists.offsets.to_numpy()
+        hashes = lists.values.to_numpy()[ends[0] : ends[-1]]
+        entry, begin, count = self.winnowing.repeated_windows(
+            group_bounds(key), name, row, place, first, ends - ends[0], hashes.copy()
+        ).T
+        return pa.table({"key": row[entry], "first": begin, "count": count}, schema=REPEATS)
+
     def _spans(self, text: bytes, starts: list[int], stops: list[int]) -> list[dict[str, int | str]]:
         """What the runs start..stop (ascending starts) cover, each drawn in to characters, and words where asked."""
         spans: list[dict[str, int | str]] = []
@@ -241,41 +256,6 @@ class SubstringsWorker:
             if low < high:
                 spans.append({"start": low, "end": high, "how": self.settings.action})
         return spans
-
-
-def repeated_windows(windows: pa.Table) -> pa.Table:
-    """REPEATS of all rows of some samples: every window but the first of its equals."""
-    key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
-    place, first = (integers(one_chunk(windows, column)) for column in ("place", "first"))
-    lists = cast("Any", one_chunk(windows, "hashes"))
-    hashes, counts = lists.flatten().to_numpy(), np.diff(lists.offsets.to_numpy())
-    of = np.repeat(np.arange(len(key)), counts)
-    window = first[of] + np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)
-    within = (place[of] - window).astype(np.uint64)
-    several = standing_again(hashes + within * np.uint64(0x9E3779B97F4A7C15))  # few: the rest needs no exact sort
-    of, window, within, hashes = of[several], window[several], within[several], hashes[several]
-    order = np.lexsort((window, row[of], name[of], hashes, within, key[of]))
-    bounds = group_bounds(key[of][order], within[order], hashes[order])
-    stays = np.zeros(len(of), dtype=np.bool_)
-    stays[order[bounds[:-1]]] = True
-    rows, repeated = row[of][~stays], window[~stays]
-    order = np.lexsort((repeated, rows))
-    rows, repeated = rows[order], repeated[order]
-    new = np.ones(len(rows), dtype=np.bool_)
-    new[1:] = (rows[1:] != rows[:-1]) | (repeated[1:] != repeated[:-1] + 1)
-    begins = np.flatnonzero(new)
-    lengths = np.diff(np.append(begins, len(rows)))
-    return pa.table({"key": rows[begins], "first": repeated[begins], "count": lengths}, schema=REPEATS)
-
-
-def standing_again(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Whether each value stands elsewhere in the array too."""
-    order = np.argsort(values)
-    again = np.zeros(len(values), dtype=np.bool_)
-    equal = values[order[1:]] == values[order[:-1]]
-    again[order[1:][equal]] = True
-    again[order[:-1][equal]] = True
-    return again
 
 
 def document_bounds(

@@ -14,6 +14,7 @@ from numba import uint64
 
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels.compile import kernel
+from corpusmill.stages.kernels.hash_table import table_mask
 from corpusmill.stages.kernels.hashing import mix
 
 MAX_PERIOD = 8
@@ -39,16 +40,14 @@ def sample_windows(
         longest = max(longest, offsets[row + 1] - offsets[row])
     hashes = np.empty(longest, dtype=np.uint64)
     queue = np.empty(longest, dtype=np.int64)
+    periods = np.empty(longest, dtype=np.uint8)
     for row in range(len(offsets) - 1):
         text = data[offsets[row] : offsets[row + 1]]
         num_windows = len(text) - length + 1
         if num_windows < 1:
             continue
         roll(text, size, uint64(SAMPLE_BASE), hashes)
-        streaks = np.zeros(MAX_PERIOD + 1, dtype=np.int64)
-        for at in range(1, length - 1):
-            for period in range(1, min(MAX_PERIOD, at) + 1):
-                streaks[period] = streaks[period] + 1 if text[at] == text[at - period] else 0
+        find_periods(text, length, periods)
         head = tail = 0  # queue[head:tail]: k-grams that may yet be least, their hashes ascending
         for gram in range(width - 1):
             while tail > head and hashes[queue[tail - 1]] >= hashes[gram]:
@@ -56,20 +55,14 @@ def sample_windows(
             queue[tail] = gram
             tail += 1
         for window in range(num_windows):
-            last, gram = window + length - 1, window + width - 1
-            for period in range(1, min(MAX_PERIOD, last) + 1):
-                streaks[period] = streaks[period] + 1 if text[last] == text[last - period] else 0
+            gram = window + width - 1
             while tail > head and hashes[queue[tail - 1]] >= hashes[gram]:
                 tail -= 1
             queue[tail] = gram
             tail += 1
             while queue[head] < window:
                 head += 1
-            repeated = 0
-            for period in range(1, min(MAX_PERIOD, length // 2) + 1):
-                if streaks[period] >= length - period:
-                    repeated = period
-                    break
+            repeated = int(periods[window])
             place = queue[head] if repeated == 0 else least_rotation(text, window, repeated)
             if window > 0 and num_found > 0 and found[num_found - 1, 0] == row:
                 before = found[num_found - 1]
@@ -91,6 +84,33 @@ def sample_windows(
             found[num_found, 3], found[num_found, 4] = window, 1
             num_found += 1
     return keys[:num_found].copy(), found[:num_found].copy()
+
+
+@kernel
+def find_periods(text: npt.NDArray[np.uint8], length: int, periods: npt.NDArray[np.uint8]) -> None:
+    """periods[w] = the least period (up to MAX_PERIOD) of the window of `length` bytes from w, 0 where it has none.
+
+    A window of period p is length - p bytes in a row that equal the byte p before, so one of every length - p bytes
+    tells of a run that is long enough: ordinary text is looked at in few places.
+    """
+    num_windows = len(text) - length + 1
+    periods[:num_windows] = 0
+    for period in range(1, min(MAX_PERIOD, length // 2) + 1):
+        step = length - period
+        at = period + step - 1
+        while at < len(text):
+            if text[at] != text[at - period]:
+                at += step
+                continue
+            first = last = at
+            while first > period and text[first - 1] == text[first - 1 - period]:
+                first -= 1
+            while last + 1 < len(text) and text[last + 1] == text[last + 1 - period]:
+                last += 1
+            for window in range(first - period, last - length + 2):
+                if periods[window] == 0:
+                    periods[window] = period
+            at = last + 1 + step
 
 
 @kernel
@@ -146,6 +166,79 @@ def window_hashes(
 
 
 @kernel
+def repeated_windows(
+    bounds: npt.NDArray[np.int64],
+    names: npt.NDArray[np.uint64],
+    rows: npt.NDArray[np.uint64],
+    places: npt.NDArray[np.int64],
+    firsts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
+    hashes: npt.NDArray[np.uint64],
+) -> npt.NDArray[np.int64]:
+    """Windows that equal a better one, as runs: int64 [found, 3]: entry, first window, number of windows.
+
+    Entry e has windows firsts[e] onwards with hashes[ends[e] : ends[e + 1]]; group g of one sample is the entries
+    bounds[g] .. bounds[g + 1]. Windows are equal where their hashes and their distances from the sample are. The best
+    of equals, which stays, has the least (name, row, first byte).
+    """
+    found = np.empty((16, 3), dtype=np.int64)
+    num_found = 0
+    slots = np.empty((64, 2), dtype=np.int64)  # of each distinct window: entry and first byte of the best
+    counts = np.empty(64, dtype=np.int64)
+    where = np.empty(64, dtype=np.int64)  # of each window: its slot
+    for group in range(len(bounds) - 1):
+        low = ends[bounds[group]]
+        num_windows = ends[bounds[group + 1]] - low
+        mask = table_mask(num_windows)
+        if mask >= len(slots):
+            slots = np.empty((mask + 1, 2), dtype=np.int64)
+            counts = np.empty(mask + 1, dtype=np.int64)
+        if num_windows > len(where):
+            where = np.empty(2 * num_windows, dtype=np.int64)
+        counts[: mask + 1] = 0
+        for entry in range(bounds[group], bounds[group + 1]):
+            for at in range(ends[entry], ends[entry + 1]):
+                window = firsts[entry] + at - ends[entry]
+                within = places[entry] - window
+                slot = np.int64(mix(hashes[at] + uint64(within)) & uint64(mask))
+                while counts[slot] > 0:
+                    other = slots[slot, 0]
+                    theirs = slots[slot, 1]
+                    if places[other] - theirs == within and hashes[ends[other] + theirs - firsts[other]] == hashes[at]:
+                        break
+                    slot = (slot + 1) & mask
+                where[at - low] = slot
+                better = counts[slot] == 0
+                if not better:
+                    other = slots[slot, 0]
+                    better = names[entry] < names[other] or (
+                        names[entry] == names[other]
+                        and (rows[entry] < rows[other] or (rows[entry] == rows[other] and window < slots[slot, 1]))
+                    )
+                if better:
+                    slots[slot, 0], slots[slot, 1] = entry, window
+                counts[slot] += 1
+        for entry in range(bounds[group], bounds[group + 1]):
+            run = 0
+            for at in range(ends[entry], ends[entry + 1] + 1):
+                window = firsts[entry] + at - ends[entry]
+                if at < ends[entry + 1]:
+                    slot = where[at - low]
+                    if counts[slot] > 1 and not (slots[slot, 0] == entry and slots[slot, 1] == window):
+                        run += 1
+                        continue
+                if run > 0:
+                    if num_found == len(found):
+                        more = np.empty((2 * num_found, 3), dtype=np.int64)
+                        more[:num_found] = found
+                        found = more
+                    found[num_found, 0], found[num_found, 1], found[num_found, 2] = entry, window - run, run
+                    num_found += 1
+                    run = 0
+    return found[:num_found].copy()
+
+
+@kernel
 def repeated_in_runs(
     bounds: npt.NDArray[np.int64],
     periods: npt.NDArray[np.int64],
@@ -186,4 +279,7 @@ def warmup() -> None:
     sample_windows(data, offsets, 3)
     read_only = pa.array([1], pa.int64()).to_numpy()
     window_hashes(data, offsets, 3, np.zeros(1, dtype=np.int64), read_only, read_only)
-    repeated_in_runs(np.array([0, 1], dtype=np.int64), ones, ones, ones, ones)
+    bounds, hashes = np.array([0, 1], dtype=np.int64), np.ones(1, dtype=np.uint64)
+    repeated_in_runs(bounds, ones, ones, ones, ones)
+    names = pa.array([1], pa.uint64()).to_numpy()
+    repeated_windows(bounds, names, names, read_only, read_only, bounds, hashes)
