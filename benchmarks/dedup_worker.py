@@ -1,4 +1,4 @@
-"""One timed task of dedup.py: `dedup_worker.py TASK CORPUS` prints seconds, start-up, peak memory, documents dropped.
+"""One timed task of dedup.py: `dedup_worker.py TASK CORPUS` prints its times, peak memory and documents dropped.
 
 It runs in our environment or in the peers', so it imports only what its task needs.
 """
@@ -165,15 +165,21 @@ TASKS = {
 }
 
 
+def cpu_seconds() -> float:
+    """Of this process and of those that it waited for."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
 def main() -> None:
     os.environ.setdefault("DATATROVE_COLORIZE_LOGS", "0")
     prepared = TASKS[sys.argv[1]](Path(sys.argv[2]))
     start = time.perf_counter() - STARTED
-    begun = time.perf_counter()
+    begun, cpu_begun = time.perf_counter(), cpu_seconds()
     dropped = prepared()
-    seconds = time.perf_counter() - begun
+    seconds, cpu = time.perf_counter() - begun, cpu_seconds() - cpu_begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(json.dumps({"seconds": seconds, "start_s": start, "peak_mib": peak, "dropped": dropped}))
+    print(json.dumps({"seconds": seconds, "cpu_s": cpu, "start_s": start, "peak_mib": peak, "dropped": dropped}))
 
 
 if __name__ == "__main__":

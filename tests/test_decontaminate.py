@@ -98,12 +98,26 @@ def test_evidence_shows_both_texts(suite: Path) -> None:
 
 
 def test_short_items_that_are_common_without_their_answer_drop_nothing(suite: Path) -> None:
-    stage = Decontaminate(suites=(suite,))
+    stage = Decontaminate(suites=(suite,), common_documents=1)
     question = "Who painted Guernica?"
     answered = question + " Picasso did."
     assert found(stage, [question, answered, answered]) == ["farm/short/a"] * 3
     assert found(stage, [question, question, answered]) == [None] * 3
     assert found(stage, [LONG] * 3) == ["farm/7"] * 3  # long ones are decidable however often they are met
+
+
+def test_function_words_alone_are_nobodys_question(tmp_path: Path) -> None:
+    path = tmp_path / "suite.jsonl"
+    questions = [
+        "What do you do?",
+        "Who are you?",
+        "Who are the Beatles?",
+        "What would you do if you were in my place?",
+    ]
+    path.write_text("\n".join(json.dumps({"id": str(i), "question": text}) for i, text in enumerate(questions)) + "\n")
+    stage = Decontaminate(suites=(path,))
+    assert stage.open().undecidable() == ["suite/0", "suite/1"]
+    assert found(stage, [questions[0], questions[2].upper(), questions[3]]) == [None, "suite/2", "suite/3"]
 
 
 @pytest.mark.parametrize("action", ["cut", "mark"])

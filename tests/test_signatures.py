@@ -67,13 +67,12 @@ def real_words() -> list[str]:
         return [word for _, line in zip(range(100), lines, strict=False) for word in json.loads(line)["text"].split()]
 
 
-@pytest.mark.parametrize("seed", [1, 7])
-def test_estimates_are_unbiased_with_the_variance_of_their_formula(seed: int) -> None:
-    """Ten bins of similarity, 2,000 pairs of word 5-gram sets of real text in each, 112 permutations.
+def test_estimates_are_unbiased_with_the_variance_of_their_formula() -> None:
+    """Ten bins of similarity, 4,000 pairs of word 5-gram sets of real text in each, 112 permutations.
 
     Two windows of the same running text share part of their shingles; pairs of one bin have the same true similarity.
     """
-    num_perm, num_pairs, length = 112, 2000, 120
+    seed, num_perm, num_pairs, length = 7, 112, 4000, 120
     rng = random.Random(seed)
     words = real_words()
     multipliers, offsets = permutations(num_perm, seed)
@@ -95,4 +94,4 @@ def test_estimates_are_unbiased_with_the_variance_of_their_formula(seed: int) ->
         variance = (true * (1 - true) / num_perm).mean()
         errors = estimates - true
         assert abs(errors.mean()) < 4 * (variance / num_pairs) ** 0.5, tenth
-        assert errors.var() == pytest.approx(variance, rel=0.14), tenth  # 4 standard errors; 0.1 is 3
+        assert errors.var() == pytest.approx(variance, rel=0.1), tenth  # 4.5 standard errors

@@ -7,9 +7,10 @@ of it in runs of 5 and more within one and a quarter of its length, or its first
 half `whole_words`. Overlap of word runs is what GPT-3 (Brown et al. 2020, appendix C) and its successors use; measured
 by the share of the item, it tells a quotation from a turn of phrase.
 
-Not decidable, never dropping a document: items shorter than `min_words`, which are not looked for (`undecidable` lists
-them), and items under `common_words` ("What do you do?") that more than `common_documents` documents hold without their
-answer nearby, which the evidence lists with every place. One pass over the text.
+Not decidable, never dropping a document: items shorter than `min_words`, and items under `common_words` made of
+function words alone ("What do you do?"), which are not looked for (`undecidable` lists them); and items under
+`common_words` that more than `common_documents` documents hold without their answer nearby, which the evidence lists
+with every place. One pass over the text.
 """
 
 from collections.abc import Iterator
@@ -28,6 +29,12 @@ from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSetting
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.evaluation_suites import Fields, read_suites
 from corpusmill.stages.gather.keep_policy import group_bounds
+
+FUNCTION_WORDS = """a about all am an and any are as at be been but by can could did do does for from get go had has
+have he her here him his how i if in is it its just know like made make may me mean might more most much must my no not
+now of on one or our out say see she should so some such than that the their them then there these they this those to up
+us very want was we were what when where which who whom whose why will with would you your"""
+"""English words that running text is full of; a few of them in a row are nobody's question."""
 
 HITS = schema_of(
     key=pa.uint64(),  # of the item
@@ -75,7 +82,7 @@ class Decontaminate(StageSettings):
     min_beginning: float = 0.4
     whole_words: int = 15
     common_words: int = 6
-    common_documents: int = 1
+    common_documents: int = 5
 
     def __post_init__(self) -> None:
         for name, share in (("min_overlap", self.min_overlap), ("min_beginning", self.min_beginning)):
@@ -129,12 +136,21 @@ class DecontaminateWorker:
             *text_buffers(pa.array([item.answer for item in self.suite_items], pa.large_string())), self.table
         )
         self.word = item_search.WORD_WEIGHT
+        functional, _, _ = item_search.token_lists(
+            *text_buffers(pa.array([FUNCTION_WORDS], pa.large_string())), self.table
+        )
+        for low, high in pairwise(bounds.tolist()):
+            if (
+                weights[low:high].sum() < settings.common_words * self.word
+                and np.isin(questions[low:high], functional).all()
+            ):
+                weights[low:high] = 0
         self.index = item_search.index_items(
             questions, bounds, weights, answers, answer_bounds, settings.min_words * self.word
         )
 
     def undecidable(self) -> list[str]:
-        """Names of the items that are too short to be looked for."""
+        """Names of the items that are too short, or too common, to be looked for."""
         light = np.flatnonzero(self.index.totals < self.settings.min_words * self.word)
         return [self.suite_items[int(i)].name for i in light]
 

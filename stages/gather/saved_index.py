@@ -150,11 +150,11 @@ class SavedIndex:
                 document = integers(one_chunk(table, "document"), np.uint64)[hit]
                 yield pa.table({"at": at, "batch": np.full(len(hit), number), "document": document})
 
-    def seen(self, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """Whether the Bloom filter seems to have each of these band keys."""
+    def seen(self, keys: npt.NDArray[np.uint64], bits: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.bool_]:
+        """Whether the Bloom filter (or other `bits` of its shape) seems to have each of these band keys."""
         from corpusmill.stages.kernels.bloom import has_keys
 
-        return has_keys(self._bits, keys, self._shape[1])
+        return has_keys(self._bits if bits is None else bits, keys, self.bloom_shape[1])
 
     def documents(self, batch: int, numbers: npt.NDArray[np.uint64]) -> pa.Table:
         """DOCUMENTS of these numbers (ascending, distinct) of a batch, in order."""
@@ -167,7 +167,8 @@ class SavedIndex:
         return pa.concat_tables(found).combine_chunks()
 
     @cached_property
-    def _shape(self) -> tuple[int, int]:
+    def bloom_shape(self) -> tuple[int, int]:
+        """Bytes of the filter, and hashes per band key: its error per document is what was asked for."""
         from corpusmill.stages.kernels.bloom import filter_shape
 
         size = self.bloom or BloomSize()
@@ -177,7 +178,7 @@ class SavedIndex:
     @cached_property
     def _bits(self) -> npt.NDArray[np.uint8]:
         if not self.batches:
-            return np.zeros(self._shape[0], dtype=np.uint8)
+            return np.zeros(self.bloom_shape[0], dtype=np.uint8)
         return np.frombuffer(bytearray(self.folder.read_bytes(f"{self.batches[-1].folder}.bloom")), dtype=np.uint8)
 
     def _add_bands(self, attempt: str, documents: Iterable[Batch]) -> tuple[int, dict[str, str]]:
@@ -208,7 +209,7 @@ class SavedIndex:
         bits, count = self._bits.copy(), 0
         for batch in documents:
             keys, some = self.shingler.band_keys(batch.column("text"))
-            add_keys(bits, keys.ravel(), self._shape[1])
+            add_keys(bits, keys.ravel(), self.bloom_shape[1])
             count += len(some)
         with self.folder.create(f"{attempt}.bloom") as output:
             output.write(bits.data)

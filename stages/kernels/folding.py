@@ -1,11 +1,12 @@
 """What every character counts as when texts are compared: one table from code point to class and folded character.
 
 Folding follows the text normalisation of FineWeb's MinHash (datatrove's `TextNormConfig`): lower case, punctuation to
-blanks, accents off. Where it departs: the unit is a single character, so ligatures that spell two letters stay;
-compatibility forms of one character (full-width Latin, half-width kana, circled digits) fold to the plain one; only
-accents and the points of Hebrew and Arabic go (combining classes 10-36 and 200 up), while datatrove strips every
-nonspacing mark, which are the vowels of Hindi and the voicing of kana; every symbol is a blank, not only those of
-a list. Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan, Yi ...) count by character.
+blanks, accents off. Where it departs: the unit is a single character (ß and Latin ligatures are spelled out where texts
+are hashed, `hashing.spelled`); compatibility forms of one character (full-width Latin, half-width kana, circled digits)
+fold to the plain one; only accents and the points of Hebrew and Arabic go (combining classes 10-36 and 200 up), while
+datatrove strips every nonspacing mark, which are the vowels of Hindi and the voicing of kana; every symbol is a blank,
+not only those of a list. Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan, Yi ...) count by
+character.
 
 The table is made from `folding.json` (Unicode 14.0, committed, so that it does not change with the interpreter), which
 `python -m corpusmill.stages.kernels.folding` writes. 4.25 MiB of memory, 10 ms.

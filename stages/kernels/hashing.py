@@ -48,6 +48,20 @@ def decode(data: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
     return (first & 0x07) << 18 | second << 12 | (int(data[at + 2]) & 0x3F) << 6 | int(data[at + 3]) & 0x3F, 4
 
 
+@kernel
+def spelled(code: int) -> tuple[int, int, int]:
+    """The letters that a sign stands for where it is one for several (ß, ﬁ, ﬄ …), then 0; (code, 0, 0) for others."""
+    if code == 0xDF or code == 0x1E9E or code == 0xFB05 or code == 0xFB06:
+        return 0x73, 0x73 if code < 0xFB05 else 0x74, 0
+    if code == 0xFB00:
+        return 0x66, 0x66, 0
+    if code == 0xFB01 or code == 0xFB02:
+        return 0x66, 0x69 if code == 0xFB01 else 0x6C, 0
+    if code == 0xFB03 or code == 0xFB04:
+        return 0x66, 0x66, 0x69 if code == 0xFB03 else 0x6C
+    return code, 0, 0
+
+
 def hash_identifiers(values: Column) -> npt.NDArray[np.uint64]:
     """uint64 [rows] of a string column: equal strings have equal hashes."""
     data, offsets = text_buffers(values.cast(pa.large_string()))
@@ -124,9 +138,14 @@ def hash_folded(
                 value = (value ^ uint64(32)) * uint64(0x9E3779B97F4A7C15)
                 value ^= value >> uint64(29)
                 length, pending = length + 1, False
-            value = (value ^ uint64(entry & CHARACTER_MASK)) * uint64(0x9E3779B97F4A7C15)
-            value ^= value >> uint64(29)
-            length += 1
+            first, second, third = spelled(code)
+            if second == 0:
+                first = int(entry & CHARACTER_MASK)
+            for character in (first, second, third):
+                if character != 0:
+                    value = (value ^ uint64(character)) * uint64(0x9E3779B97F4A7C15)
+                    value ^= value >> uint64(29)
+                    length += 1
         hashes[row], lengths[row] = mix(value + uint64(length)), length
     return hashes, lengths
 

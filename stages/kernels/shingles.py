@@ -25,7 +25,7 @@ from corpusmill.stages.kernels.folding import (
     SINGLE,
     folding_table,
 )
-from corpusmill.stages.kernels.hashing import decode, mix
+from corpusmill.stages.kernels.hashing import decode, mix, spelled
 
 WORD, CHARACTER = 0, 1
 
@@ -54,8 +54,10 @@ def tokenize(
     at = start
     while at < stop:
         code, size = int(data[at]), 1
+        second = third = 0
         if code >= 0x80:
             code, size = decode(data, at)
+            code, second, third = spelled(code)
         entry = table[code]
         kind = (entry >> CLASS_SHIFT) & 15
         begin = at
@@ -85,9 +87,11 @@ def tokenize(
                 starts[num_tokens], stops[num_tokens] = stops[num_tokens - 1], begin
                 num_tokens += 1
             after_blank = False
-            tokens[num_tokens] = mix(character)
-            starts[num_tokens], stops[num_tokens] = begin, at
-            num_tokens += 1
+            for each in (character, uint64(second), uint64(third)):
+                if each != 0:
+                    tokens[num_tokens] = mix(each)
+                    starts[num_tokens], stops[num_tokens] = begin, at
+                    num_tokens += 1
             continue
         if kind == SINGLE:
             if open_word:
@@ -111,6 +115,9 @@ def tokenize(
             character = uint64(48)
         in_number = kind == DIGIT
         value = (value ^ character) * uint64(0x9E3779B97F4A7C15)
+        if second != 0:
+            value = (value ^ uint64(second)) * uint64(0x9E3779B97F4A7C15)
+            value = (value ^ uint64(third)) * uint64(0x9E3779B97F4A7C15) if third != 0 else value
         while at < stop and data[at] < 0x80 and (table[data[at]] >> CLASS_SHIFT) & 15 == LETTER:  # ASCII letters, tight
             value = (value ^ uint64(table[data[at]] & CHARACTER_MASK)) * uint64(0x9E3779B97F4A7C15)
             at += 1
