@@ -52,6 +52,7 @@ STAGES = {
     "exact": "corpusmill.stages.gather.exact:Exact",
     "minhash": "corpusmill.stages.gather.minhash:MinHash",
     "known": "corpusmill.stages.gather.known:Known",
+    "semantic": "corpusmill.stages.gather.semantic:Semantic",
     "passages": "corpusmill.stages.gather.passages:Passages",
     "quality_buckets": "corpusmill.stages.gather.quality_buckets:QualityBuckets",
     "substrings": "corpusmill.stages.gather.substrings:Substrings",

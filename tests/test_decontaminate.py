@@ -154,6 +154,11 @@ def test_fates_do_not_depend_on_parts_or_ranges(suite: Path) -> None:
     assert fates[0] == fates[1]
 
 
+def test_suites_can_be_patterns(suite: Path) -> None:
+    assert Decontaminate(suites=(suite.parent / "*.jsonl",)).files() == (suite,)
+    assert Decontaminate(suites=(suite.parent / "none-*.x",)).files() == (suite.parent / "none-*.x",)  # check names it
+
+
 @pytest.mark.parametrize("settings_", [{"min_overlap": 0}, {"min_beginning": 1.5}, {"min_words": 2}])
 def test_settings_are_checked(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings_))):

@@ -13,6 +13,7 @@ function words alone ("What do you do?"), which are not looked for (`undecidable
 with every place. One pass over the text.
 """
 
+import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -106,7 +107,9 @@ class Decontaminate(StageSettings):
         return {"decontaminate_item": pa.string(), "decontaminate_overlap": pa.float64()}
 
     def files(self) -> tuple[Path, ...]:
-        return self.suites
+        """The suites, patterns such as `evals/*.jsonl` as the files that they name."""
+        found = [sorted(glob.glob(str(path), recursive=True)) or [str(path)] for path in self.suites]
+        return tuple(Path(name) for names in found for name in names)
 
     def rounds(self) -> tuple[Round, ...]:
         return (
@@ -128,7 +131,7 @@ class DecontaminateWorker:
         self.settings = settings
         self.mix_all, self.search = hashing.mix_all, item_search.search_items
         self.table = folding.folding_table()
-        self.suite_items = read_suites(settings.suites, settings.mapping())
+        self.suite_items = read_suites(settings.files(), settings.mapping())
         questions, bounds, weights = item_search.token_lists(
             *text_buffers(pa.array([item.question for item in self.suite_items], pa.large_string())), self.table
         )
