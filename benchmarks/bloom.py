@@ -31,7 +31,7 @@ from datasketch import MinHash
 from datasketch.lsh_bloom import MinHashLSHBloom
 values, count, fp, folder = np.load(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 lsh = MinHashLSHBloom(num_perm=112, n=count, fp=fp, save_dir=folder, params=(14, 8))
-sketches = [MinHash(num_perm=112, hashvalues=row.astype(np.uint64)) for row in values]
+sketches = [MinHash(num_perm=112, hashvalues=row.astype(np.uint64), scheme="legacy") for row in values]
 begun = time.perf_counter()
 for sketch in sketches[:count]:
     lsh.insert(sketch)
