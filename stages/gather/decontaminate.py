@@ -83,7 +83,7 @@ class Decontaminate(StageSettings):
     min_beginning: float = 0.4
     whole_words: int = 15
     common_words: int = 6
-    common_documents: int = 5
+    common_documents: int = 4
 
     def __post_init__(self) -> None:
         for name, share in (("min_overlap", self.min_overlap), ("min_beginning", self.min_beginning)):
