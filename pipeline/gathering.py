@@ -21,11 +21,11 @@ from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books, OutputFile
 from corpusmill.pipeline.recipe import StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.pipeline.shuffle import StoredRows, key_ranges, read_range, write_runs
+from corpusmill.pipeline.shuffle import StoredRows, bytes_of_rows, key_ranges, read_range, write_runs
 from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round, RowStream
 
-EXPANSION = 8
-"""Memory that rows need in a reduce unit, per stored byte: rows of two hashes, read and sorted, take 60 bytes of it."""
+EXPANSION = 4
+"""Memory that rows need in a reduce unit, per byte before compression: they are read, put together and sorted."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class GatherPhase:
                 for part in parts_after(run, self.earlier)
                 if self.entry.applies_to(part.source)
             ]
-        num_bytes = sum(file.num_bytes for _, file in inputs)
+        num_bytes = sum(bytes_of_rows(run, file.path) for _, file in inputs)
         count = 1 if self.round.over == "whole" else max(1, -(-num_bytes * EXPANSION // self.memory))
         return [
             Unit(

@@ -83,6 +83,12 @@ def _file_range(file: pq.ParquetFile, start: int, stop: int, columns: Sequence[s
             yield table.slice(first, last - first)
 
 
+def bytes_of_rows(run: RunFolder, path: str) -> int:
+    """Bytes of a file's rows before compression: repeated hashes compress to little, and take their room in memory."""
+    with run.parquet(path) as file:
+        return sum(file.metadata.row_group(index).total_byte_size for index in range(file.num_row_groups))
+
+
 def key_ranges(count: int) -> list[tuple[int, int]]:
     """`count` equal ranges that cover all keys."""
     bounds = [KEYS * index // count for index in range(count + 1)]
