@@ -19,8 +19,9 @@ PAGES = (
     "docs/deduplication.md",
     "docs/filters.md",
     "docs/tokens.md",
+    "docs/proxies.md",
 )
-ELSEWHERE = {"sweep", "train-classifier", "warmup"}
+ELSEWHERE = {"train-classifier", "warmup"}
 """Commands that other tests run; the pages name them, or the commands that call them."""
 
 

@@ -150,7 +150,7 @@ def test_killed_sweeps_resume_bit_for_bit(run: Path, tmp_path: Path, fault: str)
 HALVED = replace(SHORT, halving=Halving(rounds=2, target={"web": 1}), max_stacked=2, num_workers=1)
 
 
-@pytest.mark.parametrize("fault", ["sweep:step=8", "sweep:checkpoint=13", "sweep:results=1"])
+@pytest.mark.parametrize("fault", ["sweep:step=8", "sweep:checkpoint=13"])
 def test_halving_stops_the_worse_and_changes_nothing_of_the_best(run: Path, tmp_path: Path, fault: str) -> None:
     """Twenty steps, rounds after 5 and 10: of four runs two stop, then one; killed on the way, it goes on alike."""
     folder, whole = fresh(run, tmp_path), tmp_path / "whole"
