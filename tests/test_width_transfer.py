@@ -43,7 +43,6 @@ def movement(width: int, num_layers: int, optimizer: Literal["adamw", "muon"]) -
         sequence_length=32,
         num_sequences=8,
         optimizer=optimizer,
-        dtype="float64",
     )
     rate = 0.001 if optimizer == "adamw" else 0.01  # Muon's matrices move less, the embedding is AdamW's in both
     stack = StackedTraining(training, [Replica(seed=0, learning_rate=rate, weight_decay=0, schedule=CONSTANT)])
@@ -61,8 +60,8 @@ def movement(width: int, num_layers: int, optimizer: Literal["adamw", "muon"]) -
 def test_states_move_alike_at_every_width_and_depth(
     optimizer: Literal["adamw", "muon"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    by_width = np.array([movement(width, 2, optimizer) for width in (32, 64, 128, 256)])
-    by_depth = np.array([movement(64, num_layers, optimizer)[0] for num_layers in (2, 4, 8)])
+    by_width = np.array([movement(width, 2, optimizer) for width in (32, 64, 128)])
+    by_depth = np.array([movement(64, num_layers, optimizer)[0] for num_layers in (2, 8)])
     assert (by_width.max(axis=0) < [1.5, 2] * by_width.min(axis=0)).all(), by_width
     assert by_depth.max() < 1.6 * by_depth.min()
 
@@ -70,16 +69,16 @@ def test_states_move_alike_at_every_width_and_depth(
         return 1.0
 
     monkeypatch.setattr(transformer, "learning_rate_scale", unscaled)
-    unlike = [movement(width, 2, optimizer)[1] for width in (32, 256)]
-    assert unlike[1] > 2 * unlike[0], unlike  # what the scale is for
+    unlike = [movement(width, 2, optimizer)[1] for width in (32, 128)]
+    assert unlike[1] > 1.5 * unlike[0], unlike  # what the scale is for
 
 
 def test_the_best_learning_rate_stays() -> None:
-    """Stacked: five rates at once. Between widths 32 and 96, 2 and 6 layers, it moves by a factor of two at most."""
+    """Stacked: five rates at once. Between widths 32 and 64, 2 and 6 layers, it moves by a factor of two at most."""
     rates = [0.0025 * 2**power for power in range(5)]
     data = np.repeat(rows(50), len(rates), axis=1)
     found = {}
-    for width, num_layers in ((32, 2), (96, 2), (32, 6)):
+    for width, num_layers in ((32, 2), (64, 2), (32, 6)):
         training = Training(shape=shape(width, num_layers), num_steps=50, sequence_length=32, num_sequences=8)
         stack = StackedTraining(training, [Replica(seed=0, learning_rate=rate, weight_decay=0) for rate in rates])
         losses = np.array([stack.train_step(batch).numpy() for batch in data])[-10:].mean(axis=0)
