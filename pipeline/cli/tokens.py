@@ -201,7 +201,11 @@ def import_(
     planned = [PlannedPhase(phase, (phase.name,), decides=False) for phase in phases]
     with Bars() as bars:
         build(Recipe.build(tree, StageTable()), text, planned, run, LocalEngine(workers), bars)
-    rows = [(s.source, s.bucket, s.num_documents, s.num_tokens) for s in read_manifest(run).shards]
+    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    for shard in read_manifest(run).shards:
+        documents, tokens = totals.get((shard.source, shard.bucket), (0, 0))
+        totals[shard.source, shard.bucket] = (documents + shard.num_documents, tokens + shard.num_tokens)
+    rows = [(*name, *counts) for name, counts in totals.items()]
     if as_json:
         shards = [dict(zip(("source", "bucket", "documents", "tokens"), row, strict=True)) for row in rows]
         print_json({"format": 1, "run": run_url, "shards": shards})
