@@ -6,7 +6,6 @@ code and of the identity of the unit's inputs. A unit with a receipt of the same
 
 import os
 import posixpath
-import resource
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pyarrow.parquet as pq
 from corpusmill.pipeline.errors import DamagedFileError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.fingerprint import hash_json
+from corpusmill.pipeline.peak_memory import peak_memory
 from corpusmill.pipeline.receipts import Books, OutputFile, Receipt, read_receipt, receipt_path, write_receipt
 from corpusmill.pipeline.run_folder import Output, RunFolder
 
@@ -172,7 +172,7 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
         run={
             "seconds": round(time.monotonic() - started, 3),
             "cpu_s": round(time.process_time() - cpu_started, 3),
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            "peak_mib": peak_memory() >> 20,
             "attempt": desk.attempt,
         },
         error=error,

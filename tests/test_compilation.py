@@ -37,6 +37,7 @@ def losses(training: Training) -> "np.ndarray[Any, np.dtype[np.float64]]":
 
 
 @pytest.mark.usefixtures("backend")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own tracer does
 @pytest.mark.parametrize(
     "settings",
     [{}, {"replicas_at_once": 2, "end_of_document": 3}, {"optimizer": "muon"}],

@@ -18,11 +18,12 @@ LIMIT_BYTES = 6 << 30
 """Of addresses (RLIMIT_AS). Arrow, Numba and the libraries reserve about 3 GiB of them before the first document."""
 
 BUILD = """
-import json, resource, sys
+import json, sys
 from small_corpus import run_recipe
+from corpusmill.pipeline.peak_memory import peak_memory
 tree = json.loads(sys.argv[1])
 run_recipe(tree, sys.argv[2])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+print(peak_memory() >> 20)
 """
 
 

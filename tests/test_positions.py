@@ -184,21 +184,20 @@ def test_outside_the_plan(position: int) -> None:
 
 
 LARGE = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 import numpy as np
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.plan import Plan
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-before, run = peak(), Path(sys.argv[1])
+from corpusmill.pipeline.peak_memory import peak_memory
+before, run = peak_memory(), Path(sys.argv[1])
 loader = PlanLoader.open(run, Plan.load(run / "plans/main.json"))
 rows = loader.rows(0, 32)
 places = np.random.default_rng(0).integers(0, len(loader), 50)
 counts = loader.rows_drawn(len(loader) // 3)
 assert rows.shape == (32, 2049) and not rows.any()
 assert not loader.rows_at(places).any()
-print(json.dumps({"rows": len(loader), "mib": (peak() - before) / 1024, "drawn": sum(counts.values())}))
+print(json.dumps({"rows": len(loader), "mib": (peak_memory() - before) / (1 << 20), "drawn": sum(counts.values())}))
 """
 
 

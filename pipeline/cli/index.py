@@ -16,7 +16,10 @@ index_argument = click.argument("index_path", metavar="INDEX")
 
 @click.group()
 def index() -> None:
-    """Saved indexes of near-duplicates: what was kept before, for batches that come later."""
+    """Saved indexes of near-duplicates: what was kept before, for batches that come later.
+
+    Example: corpusmill index add indexes/web runs/web-2026-10
+    """
 
 
 @index.command()
