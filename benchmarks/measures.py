@@ -35,12 +35,13 @@ def main() -> None:
     )
     parser.add_argument("--language", default="en", choices=NAMES, help="of --input")
     parser.add_argument("--quick", action="store_true", help="0.4 MB for the peer, 4 MB for ours, 3 repetitions")
+    parser.add_argument("--segmenter", default="auto", help="of ours in English; spacy-en finds datatrove's very words")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peer", type=Path, default=ROOT / ".venv-conformance/bin/python")
     parser.add_argument("--worker", choices=("ours", "theirs"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
-        work(options.worker, options.language)
+        work(options.worker, options.language, options.segmenter)
         return
     inputs = {options.language: options.input} if options.input else default_inputs()
     results = [compare(language, paths, options) for language, paths in inputs.items()]
@@ -60,8 +61,9 @@ def compare(language: str, paths: list[Path], options: argparse.Namespace) -> di
     documents = read_documents(paths, 4_000_000 if options.quick else 16_000_000)
     few = shortened(documents, 400_000 if options.quick else 2_000_000)
     repetitions = 3 if options.quick else 5
-    ours = Worker(Path(sys.executable), "ours", language, documents)
-    theirs = Worker(options.peer, "theirs", language, few) if options.peer.exists() else None
+    segmenter = options.segmenter if language == "en" else "auto"
+    ours = Worker(Path(sys.executable), "ours", language, documents, segmenter)
+    theirs = Worker(options.peer, "theirs", language, few, segmenter) if options.peer.exists() else None
     rates: dict[str, list[float]] = {"ours": [], "theirs": []}
     for _ in range(repetitions):
         rates["ours"].append(ours.rate())
@@ -121,9 +123,9 @@ def shortened(documents: list[str], max_bytes: int) -> list[str]:
 class Worker:
     """A process with one side loaded, compiled and warm; answers every line on stdin with CPU seconds for one pass."""
 
-    def __init__(self, python: Path, side: str, language: str, documents: list[str]) -> None:
+    def __init__(self, python: Path, side: str, language: str, documents: list[str], segmenter: str) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-        command = [str(python), __file__, "--worker", side, "--language", language]
+        command = [str(python), __file__, "--worker", side, "--language", language, "--segmenter", segmenter]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
         )
@@ -152,10 +154,10 @@ class Worker:
         self.process.communicate()
 
 
-def work(side: str, language: str) -> None:
+def work(side: str, language: str, segmenter: str) -> None:
     """The loop of a worker process."""
     documents = json.loads(sys.stdin.readline())
-    run = ours_pass(documents) if side == "ours" else datatrove_pass(documents, language)
+    run = ours_pass(documents, segmenter) if side == "ours" else datatrove_pass(documents, language)
     print("ready", flush=True)
     for _ in sys.stdin:
         started = time.process_time()
@@ -164,7 +166,7 @@ def work(side: str, language: str) -> None:
         print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]), flush=True)
 
 
-def ours_pass(documents: list[str]) -> Any:
+def ours_pass(documents: list[str], segmenter: Any) -> Any:
     import pyarrow as pa
 
     from corpusmill.pipeline.document import split_batch
@@ -174,7 +176,7 @@ def ours_pass(documents: list[str]) -> Any:
     from corpusmill.stages.measure.fineweb import Fineweb
     from corpusmill.stages.measure.gopher import Gopher
 
-    gopher, c4, fineweb = Gopher(), C4(), Fineweb()
+    gopher, c4, fineweb = Gopher(segmenter=segmenter), C4(segmenter=segmenter), Fineweb(segmenter=segmenter)
     workers = gopher.open(), c4.open(), fineweb.open()
     rules = gopher.rules() + c4.rules() + fineweb.rules()
     texts = pa.array(documents, pa.large_string())

@@ -36,6 +36,7 @@ STAGES = {
     "c4": "corpusmill.stages.measure.c4:C4",
     "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
     "nemotron": "corpusmill.stages.measure.nemotron:Nemotron",
+    "source_code": "corpusmill.stages.measure.source_code:SourceCode",
     "composition": "corpusmill.stages.measure.composition:Composition",
     "fineweb2": "corpusmill.stages.measure.fineweb2:Fineweb2",
     "drop": "corpusmill.stages.decide.drop:Drop",
