@@ -21,7 +21,7 @@ PAGES = (
     "docs/tokens.md",
     "docs/proxies.md",
 )
-ELSEWHERE = {"train-classifier", "warmup"}
+ELSEWHERE = {"derive-thresholds", "train-classifier", "warmup"}
 """Commands that other tests run; the pages name them, or the commands that call them."""
 
 
