@@ -63,7 +63,8 @@ class PositionMap:
             raise IndexError(f"position {outside} of a plan with {self.plan.num_rows} rows")
         phase_of = np.searchsorted(self.phase_starts, positions, side="right") - 1
         source, draw = np.empty_like(positions), np.empty_like(positions)
-        for phase in np.unique(phase_of).tolist():
+        # np.unique would import numpy.ma: 27 ms of a start that takes 20.
+        for phase in sorted(set(phase_of.tolist())):
             chosen = phase_of == phase
             if phase < 0:
                 assert self._before is not None
