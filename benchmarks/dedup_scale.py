@@ -30,6 +30,7 @@ WORKER = """
 import json, resource, sys, time
 from corpusmill.pipeline.build import build, plan_phases
 from corpusmill.pipeline.engine import LocalEngine
+from corpusmill.pipeline.peak_memory import peak_memory
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.stages.names import StageTable, token_phases
@@ -38,7 +39,7 @@ recipe = Recipe.build(tree, StageTable())
 begun = time.perf_counter()
 build(recipe, sys.argv[1], plan_phases(recipe, token_phases), RunFolder(sys.argv[2]), LocalEngine(1))
 wall, used = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_mib": used.ru_maxrss >> 10}))
+print(json.dumps({"wall_s": wall, "cpu_s": used.ru_utime + used.ru_stime, "peak_mib": peak_memory() >> 20}))
 """
 
 
