@@ -22,8 +22,9 @@ from corpusmill.pipeline.gathering import gather_phases
 from corpusmill.pipeline.make import MakePhase
 from corpusmill.pipeline.phases import Phase, Unit, finished_receipt, key_of
 from corpusmill.pipeline.receipts import Receipt, parse_receipt, read_receipt, receipt_path, write_receipt
-from corpusmill.pipeline.recipe import Recipe, StageEntry
+from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.stage_entry import StageEntry
 
 PHASES = "phases.json"
 

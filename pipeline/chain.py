@@ -18,9 +18,9 @@ from corpusmill.pipeline.document import DOCUMENT_SCHEMA, Batch, Column, with_co
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.opened import opened
 from corpusmill.pipeline.receipts import Books
-from corpusmill.pipeline.recipe import StageEntry
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import DECISION_SCHEMA, Refusal, Scratch
+from corpusmill.pipeline.stage_entry import StageEntry
 
 
 @dataclass

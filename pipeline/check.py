@@ -11,10 +11,11 @@ from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.errors import CorpusmillError, Problem, RequestError
 from corpusmill.pipeline.make import MakePhase
 from corpusmill.pipeline.parts import PART_COLUMNS
-from corpusmill.pipeline.recipe import Catalog, Recipe, StageEntry
+from corpusmill.pipeline.recipe import Catalog, Recipe
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.settings import nearest, plain
 from corpusmill.pipeline.stage import Rule, Stage
+from corpusmill.pipeline.stage_entry import StageEntry
 
 
 def check_recipe(

@@ -18,7 +18,7 @@ from corpusmill.pipeline.columns import take
 from corpusmill.pipeline.document import with_column
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.receipts import Books
-from corpusmill.pipeline.recipe import StageEntry
+from corpusmill.pipeline.stage_entry import StageEntry
 
 ROW = "corpusmill_row"
 

@@ -15,10 +15,10 @@ from corpusmill.pipeline.fingerprint import code_hash, versions
 from corpusmill.pipeline.parts import PartRef, part_inputs, parts_after, read_verdict
 from corpusmill.pipeline.phases import Desk, Unit
 from corpusmill.pipeline.receipts import Books
-from corpusmill.pipeline.recipe import StageEntry
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.stage import Rule
+from corpusmill.pipeline.stage_entry import StageEntry
 
 DECIDED_SCHEMA = schema_of(
     row=pa.uint64(),

@@ -19,10 +19,10 @@ from corpusmill.pipeline.opened import opened
 from corpusmill.pipeline.parts import PartRef, part_inputs, parts_after, read_part, read_verdict
 from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books, OutputFile
-from corpusmill.pipeline.recipe import StageEntry
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.shuffle import StoredRows, bytes_of_rows, key_ranges, read_range, write_runs
 from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round, RowStream
+from corpusmill.pipeline.stage_entry import StageEntry
 
 EXPANSION = 4
 """Memory that rows need in a reduce unit, per byte before compression: they are read, put together and sorted."""

@@ -31,9 +31,10 @@ from corpusmill.pipeline.opened import opened
 from corpusmill.pipeline.parts import MAKE, part_number
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
-from corpusmill.pipeline.recipe import Recipe, Source, StageEntry
+from corpusmill.pipeline.recipe import Recipe, Source
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.stage import DECISION_SCHEMA, InputFile, ReadContext, Refusal
+from corpusmill.pipeline.stage_entry import StageEntry
 
 REFUSED_SCHEMA = schema_of(
     file=pa.string(), record=pa.string(), reason=pa.string(), detail=pa.string(), failed=pa.bool_()
