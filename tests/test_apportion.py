@@ -48,7 +48,7 @@ def phases_under_caps(draw: st.DrawFn) -> tuple[list[Ratios], dict[str, int]]:
     }
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(phases_under_caps())
 def test_phases_are_full_counts_near_and_caps_kept(case: tuple[list[Ratios], dict[str, int]]) -> None:
     shares, caps = case
@@ -68,7 +68,6 @@ def _apportion_by_flow(shares: list[Ratios], caps: dict[str, int]) -> list[dict[
     return whole
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6), st.integers(1, 60))
 def test_endpoints_bring_every_source_to_its_total(parts: list[tuple[int, int]], rows: int) -> None:
     first_sum, last_sum = sum(a for a, _ in parts), sum(b for _, b in parts)

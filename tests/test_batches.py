@@ -32,7 +32,7 @@ def make_loader(run: Path, seed: int = 0) -> PlanLoader:
     return PlanLoader.open(run, make_plan(read_manifest(run), mixture))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(5, 90), st.integers(0, 2), st.integers(1, 6)), max_size=6))
 def test_world_size_batch_and_threads_may_change_at_any_step(
     loader: PlanLoader, legs: list[tuple[int, int, int, int]]

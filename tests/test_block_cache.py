@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_shards
 
@@ -64,7 +64,6 @@ def test_whole_sources_of_a_store(store: Path) -> None:
     assert readers["books"].read(1490, 1500).tolist() == expected_tokens(1, 1490, 10).tolist()
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1999), st.integers(0, 1999)), min_size=1, max_size=40))
 def test_any_ranges_in_any_order_within_the_bounds(ranges: list[tuple[int, int]]) -> None:
     data = np.random.default_rng(3).integers(0, 256, 2000, dtype=np.uint8)

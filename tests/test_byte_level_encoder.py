@@ -83,7 +83,7 @@ def test_trained_ones_of_every_kind(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["o200k pattern", "user-defined, NFC"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     texts=st.lists(
         st.text(st.sampled_from("athe cs\n.=½<sep>法律人'é\u0301 E\u00a01\x00😀नि"), max_size=80), max_size=4
@@ -94,7 +94,7 @@ def test_drawn_texts(name: str, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(texts=st.lists(st.text(max_size=60), max_size=4))
 def test_published_ones_on_any_unicode(name: str, texts: list[str]) -> None:
     same(fast(name), library(name), pa.array(texts, pa.large_string()))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unicode_texts import TEXTS, kernel_property
+from unicode_texts import TEXTS
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.stages.measure.c4 import C4, MEASURES
@@ -74,7 +74,6 @@ PAGES = st.one_of(
 )
 
 
-@kernel_property
 @given(st.lists(PAGES, max_size=5), st.booleans())
 def test_change_equals_the_reference(texts: list[str], terminal: bool) -> None:
     stage = C4(max_word_chars=20, terminal_punctuation=terminal)
@@ -86,7 +85,6 @@ def test_change_equals_the_reference(texts: list[str], terminal: bool) -> None:
     batch.column("text").validate(full=True)
 
 
-@kernel_property
 @given(st.lists(PAGES, max_size=5))
 def test_splitting_a_batch_changes_nothing(texts: list[str]) -> None:
     batch, columns = C4().open().change(batch_of([*texts]))

@@ -1,6 +1,6 @@
 import pyarrow as pa
 from gather_rounds import InMemory
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import ROW_BITS
@@ -20,7 +20,6 @@ def plain(edges: list[tuple[int, int]]) -> dict[int, set[int]]:
     return component
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(rows, rows), max_size=40))
 def test_components_are_those_of_merged_sets(edges: list[tuple[int, int]]) -> None:
     left, right = [a for a, _ in edges], [b for _, b in edges]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -8,7 +8,6 @@ from scipy.sparse.csgraph import connected_components
 from corpusmill.stages.kernels.components import CONTAINMENT, JACCARD, component_roots, similarity
 
 
-@settings(deadline=None)
 @given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40), st.randoms())
 def test_components_are_scipys(num_nodes: int, pairs: list[tuple[int, int]], random: np.random.Generator) -> None:
     edges = np.array([(a % num_nodes, b % num_nodes) for a, b in pairs], dtype=np.int64).reshape(-1, 2)
@@ -23,7 +22,6 @@ def test_components_are_scipys(num_nodes: int, pairs: list[tuple[int, int]], ran
     assert np.array_equal(roots, again)
 
 
-@settings(deadline=None)
 @given(st.sets(st.integers(0, 40)), st.sets(st.integers(0, 40)))
 def test_similarity_is_that_of_sets(left: set[int], right: set[int]) -> None:
     ours, theirs = (np.array(sorted(members), dtype=np.uint32) for members in (left, right))

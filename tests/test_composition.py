@@ -6,7 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.measure.composition import Composition
@@ -21,7 +21,6 @@ def measure(texts: list[str], stage: Composition | None = None) -> list[dict[str
     return [{name[12:]: column[row].as_py() for name, column in columns.items()} for row in range(len(texts))]
 
 
-@kernel_property
 @given(BATCHES)
 def test_entropy_and_compression(texts: list[str]) -> None:
     for text, found in zip(texts, measure(texts), strict=True):

@@ -36,7 +36,7 @@ def collect(compressed: bytes) -> tuple[bytes, str | None]:
 
 @pytest.mark.parametrize("form", COMPRESS)
 @given(parts=st.lists(st.binary(max_size=300), min_size=1, max_size=4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_round_trip_of_several_members(form: str, parts: list[bytes]) -> None:
     if form == "plain" and parts[0][:2] in (b"\x1f\x8b", b"\x28\xb5", b"BZ", b"\xfd7"):
         return
@@ -98,7 +98,7 @@ def test_bomb_comes_in_small_chunks() -> None:
 
 
 @given(sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_file_reads_the_same_in_any_steps(sizes: list[int]) -> None:
     data = LINES[:40_000]
     file = DecompressedFile(io.BytesIO(gzip.compress(data)))

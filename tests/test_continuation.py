@@ -24,7 +24,7 @@ from corpusmill.pipeline.errors import RequestError
 SHARDS = manifest(a=900, b=300, c=41, d=9, e=500)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(mixtures(), mixtures(), mixtures(), st.floats(0, 1), st.floats(0, 1))
 def test_changed_twice_every_draw_comes_once(
     first: Mixture, second: Mixture, third: Mixture, cut: float, later: float

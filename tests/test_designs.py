@@ -46,7 +46,7 @@ def test_mixtures_that_caps_make_equal_are_trained_once() -> None:
     assert len(keys) == 20
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     st.lists(st.integers(1, 10**12), min_size=2, max_size=9),
     st.integers(0, 2**32),

@@ -96,7 +96,7 @@ def test_policy_is_checked(keep: str, by: str | None) -> None:
         Exact(keep=keep, by=by)  # type: ignore[arg-type]  # a plain string from the table
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     texts=st.lists(st.text("ab \n漢", max_size=4), max_size=20),
     num_parts=st.integers(1, 4),

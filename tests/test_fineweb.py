@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -43,7 +43,6 @@ def reference(text: str) -> dict[str, int]:
     }
 
 
-@kernel_property
 @given(BATCHES)
 def test_measures_equal_the_reference(texts: list[str]) -> None:
     assert measure(texts) == [reference(text) for text in texts]

@@ -118,7 +118,7 @@ def test_every_gather_has_something_to_do(place: Path) -> None:
     assert not any(ITEM in text for text in left.values())
 
 
-@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1000), num_files=st.integers(1, 6), memory=st.sampled_from(["32KiB", "512MiB"]))
 def test_fates_do_not_depend_on_shards_their_order_or_memory(
     place: Path, tmp_path_factory: pytest.TempPathFactory, seed: int, num_files: int, memory: str

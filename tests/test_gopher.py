@@ -6,7 +6,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -91,7 +91,6 @@ def reference(text: str, words: list[str], lang: str) -> dict[str, int | None]:
     return counted
 
 
-@kernel_property
 @given(BATCHES)
 def test_measures_equal_the_reference(texts: list[str]) -> None:
     layout = segment_by_script(batch_of(texts))
@@ -112,7 +111,6 @@ def test_a_repetitive_text_equals_the_reference(text: str) -> None:
     assert measure([text], "en") == [reference(text, words, "en")]
 
 
-@kernel_property
 @given(BATCHES)
 def test_splitting_a_batch_changes_nothing(texts: list[str]) -> None:
     assert measure(texts) == [columns for text in texts for columns in measure([text])]

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -182,14 +182,12 @@ def test_repetitive_texts(text: str) -> None:
     assert values_of([text], "redpajama") == [redpajama(text)]
 
 
-@kernel_property
 @given(BATCHES)
 def test_dolma_equals_the_reference(texts: list[str]) -> None:
     assert values_of(texts, "dolma") == [dolma(text, re.split("\n+", text)) for text in texts]
     assert values_of(texts, "dolma-v1") == [dolma(text, text.split("\n")) for text in texts]
 
 
-@kernel_property
 @given(BATCHES)
 def test_dclm_equals_the_reference(texts: list[str]) -> None:
     found = values_of(texts, "dclm")
@@ -198,7 +196,6 @@ def test_dclm_equals_the_reference(texts: list[str]) -> None:
     assert found == [dclm(text, text_words(text)) for text in texts]
 
 
-@kernel_property
 @given(BATCHES)
 def test_redpajama_equals_the_reference(texts: list[str]) -> None:
     texts = [re.sub(r"[\u203f\u2040\u2054\ufe33\ufe34\ufe4d-\ufe4f\uff3f]", "", text) for text in texts]

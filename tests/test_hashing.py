@@ -1,7 +1,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import text_buffers
@@ -35,7 +35,6 @@ def test_mix_is_murmurs_finaliser() -> None:
     assert mix(1) == 0xB456BCFC34C2CB2C  # as others' implementations of fmix64 give it
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_characters_are_decoded(text: str) -> None:
     data = np.frombuffer(text.encode() + b"\0", dtype=np.uint8)
@@ -47,14 +46,12 @@ def test_characters_are_decoded(text: str) -> None:
     assert codes == [ord(character) for character in text]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_bytes(texts: list[str]) -> None:
     hashes = hashing.hash_bytes(*text_buffers(pa.array(texts, pa.large_string())), np.uint64(5))
     assert hashes.tolist() == [sequence(mix(5 + len(text.encode())), list(text.encode()), 0) for text in texts]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_spaced(texts: list[str]) -> None:
     hashes, lengths = hashing.hash_spaced(
@@ -78,7 +75,6 @@ def test_signs_for_several_letters_count_as_these() -> None:
     assert [other == first for other in others] == [True, True, False]
 
 
-@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=4))
 def test_folded(texts: list[str]) -> None:
     table = folding.folding_table()

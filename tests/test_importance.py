@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_shards import write_manifest, write_shards
 
@@ -90,7 +90,6 @@ def test_more_documents_than_there_are() -> None:
         resample(np.zeros(2), 3, 0)
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 10), st.integers(1, 50)), min_size=1, max_size=40).filter(
         lambda parts: sum(weight for weight, _ in parts) > 0.01

@@ -151,7 +151,7 @@ def test_lines_do_not_depend_on_chunks(parts: list[bytes], cuts: list[int]) -> N
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text()) | st.text() | st.integers(), max_size=8))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_every_record_is_a_document_or_a_refusal(tmp_path_factory: pytest.TempPathFactory, values: list[Any]) -> None:
     content = b"\n".join(json.dumps(value).encode() for value in values)
     rows, refusals = read_bytes(Jsonl(), content, tmp_path_factory.mktemp("any"))

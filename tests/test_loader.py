@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_manifest, write_shards
 
@@ -45,7 +45,6 @@ def test_rows_hold_the_tokens_of_their_place(loader: PlanLoader) -> None:
         assert (rows[position] == expected).all()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 9000), st.integers(0, 600), st.integers(1, 9), st.integers(1, 9))
 def test_ranks_cover_any_batch_without_overlap(
     loader: PlanLoader, start: int, batch_rows: int, num_ranks: int, later_ranks: int

@@ -68,7 +68,7 @@ def test_the_rule_in_plain_python(measure: str) -> None:
     assert len(lost) > 10
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 1000), num_parts=st.integers(1, 4), num_ranges=st.integers(1, 5))
 def test_fates_do_not_depend_on_parts_order_or_ranges(seed: int, num_parts: int, num_ranges: int) -> None:
     texts = corpus(seed, 4, 4)

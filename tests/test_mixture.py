@@ -184,14 +184,14 @@ def mixtures(draw: st.DrawFn) -> Mixture:
 sizes_of_five = st.lists(st.integers(5, 900), min_size=5, max_size=5)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(mixtures(), sizes_of_five)
 def test_any_plan_keeps_phases_caps_and_ratios(mixture: Mixture, sizes: list[int]) -> None:
     check_plan(mixture, sizes)
 
 
 @pytest.mark.scale
-@settings(max_examples=5000, deadline=None)
+@settings(max_examples=5000)
 @given(mixtures(), sizes_of_five)
 def test_thousands_of_plans_keep_phases_caps_and_ratios(mixture: Mixture, sizes: list[int]) -> None:
     check_plan(mixture, sizes)

@@ -6,7 +6,7 @@ from collections import Counter
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -96,7 +96,6 @@ def test_chosen_texts(text: str) -> None:
     assert measure([text]) == [reference(text)]
 
 
-@kernel_property
 @given(BATCHES)
 def test_measures_equal_the_reference(texts: list[str]) -> None:
     assert measure(texts) == [reference(text) for text in texts]

@@ -15,7 +15,7 @@ def objective(x: Floats, laws: list[Law], weights: Floats, prior: Floats, trust:
     return float(loss + trust * (x * np.log(np.maximum(x, 1e-300) / prior)).sum())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(2, 7), st.sampled_from([0.01, 0.05, 0.5]), st.booleans())
 def test_equals_a_second_solver(seed: int, num_sources: int, trust: float, capped: bool) -> None:
     generator = np.random.default_rng(seed)

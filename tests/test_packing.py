@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_shards
 
@@ -33,7 +33,6 @@ def plain_best_fit(lengths: list[int], capacity: int) -> list[int]:
     return sorted(map(sum, bins))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40).flatmap(lambda most: st.tuples(st.just(most), st.lists(st.integers(1, most), max_size=60))))
 def test_equals_the_plain_rule(case: tuple[int, list[int]]) -> None:
     capacity, lengths = case
@@ -45,7 +44,6 @@ def test_equals_the_plain_rule(case: tuple[int, list[int]]) -> None:
     assert sorted(map(sum, held.values())) == plain_best_fit(lengths, capacity)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 50), max_size=40), st.integers(1, 17), st.booleans())
 def test_every_token_lies_in_one_slot(lengths: list[int], capacity: int, one_each: bool) -> None:
     counts = np.array(lengths, dtype=np.int64)

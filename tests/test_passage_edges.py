@@ -33,7 +33,7 @@ def pieces(texts: list[str], unit: int) -> list[list[str]]:
     return found
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_lines_and_paragraphs_are_those_of_python(texts: list[str]) -> None:
     for unit, split in ((LINE, "\n"), (PARAGRAPH, r"\n\s*\n")):
@@ -41,7 +41,7 @@ def test_lines_and_paragraphs_are_those_of_python(texts: list[str]) -> None:
         assert pieces(texts, unit) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TEXTS)
 def test_sentences_are_lines_cut_where_sentences_begin(texts: list[str]) -> None:
     data, offsets = text_buffers(pa.array(texts, pa.large_string()))

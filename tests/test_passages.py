@@ -60,7 +60,7 @@ def by_hand(texts: list[str], ids: list[str], stage: Passages) -> dict[str, list
     return stays
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts=st.lists(st.lists(st.sampled_from(LINES), max_size=6).map("\n".join), max_size=6),
     keep=st.sampled_from(["first", "none"]),

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.mixtures.permutation import NUM_ROUNDS, bit_length, derive, mix, name_key, permute
@@ -46,13 +46,11 @@ def test_finaliser_gives_splitmix64() -> None:
     assert mix(state).tolist() == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
 
 
-@settings(deadline=None)
 @given(size=st.integers(1, 3000), key=st.integers(0, MASK))
 def test_every_element_comes_once(size: int, key: int) -> None:
     assert sorted(permuted(size, key)) == list(range(size))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 1 << 62), st.integers(0, MASK), st.integers(0, MASK)), min_size=1, max_size=30)
 )
@@ -98,7 +96,6 @@ def test_keys_differ_by_seed_name_and_epoch() -> None:
     assert len(set(derive(np.full(500, 7, dtype=np.uint64), np.arange(500, dtype=np.uint64)).tolist())) == 500
 
 
-@settings(deadline=None)
 @given(st.integers(0, MASK))
 def test_bit_length_is_exact(value: int) -> None:
     assert bit_length(np.array([value], dtype=np.uint64)).tolist() == [value.bit_length()]

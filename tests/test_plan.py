@@ -16,7 +16,7 @@ from corpusmill.pipeline.errors import DamagedFileError, RequestError
 SHARDS = manifest(a=900, b=300, c=500, d=900, e=500)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(mixture=mixtures(), data=st.data())
 def test_round_trip(mixture: Mixture, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
     try:

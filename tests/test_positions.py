@@ -23,14 +23,14 @@ from corpusmill.pipeline.errors import RequestError
 SIZES = {"a": 900, "b": 300, "c": 41, "d": 9, "e": 500}
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(mixtures())
 def test_every_draw_comes_once_and_blocks_are_exact(mixture: Mixture) -> None:
     check_positions(mixture)
 
 
 @pytest.mark.scale
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=3000)
 @given(mixtures())
 def test_thousands_of_plans_are_exact(mixture: Mixture) -> None:
     check_positions(mixture)
@@ -119,7 +119,7 @@ tiny_weights = st.lists(
 ).filter(lambda weights: max(weights) > 0.01)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(tiny_weights, tiny_weights, st.integers(10**6, 4 * 10**6), st.booleans())
 def test_weights_down_to_a_millionth_in_millions_of_rows(
     first: list[float], last: list[float], num_rows: int, moves: bool

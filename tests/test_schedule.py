@@ -43,7 +43,7 @@ def target(segment: Segment, slot: int, source: int) -> Fraction:
     return start * share + (end - start) * share * share / 2
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(segments())
 def test_counts_follow_the_targets(segment: Segment) -> None:
     drawn = cumulative_draws(segment)
@@ -58,7 +58,6 @@ def test_counts_follow_the_targets(segment: Segment) -> None:
     assert tuple(drawn[-1].tolist()) == segment.totals
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, MAX_PHASE_ROWS),
     st.lists(st.integers(0, MAX_PHASE_ROWS), min_size=1, max_size=20),

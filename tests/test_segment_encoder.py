@@ -83,7 +83,7 @@ def test_odd_texts(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if "unigram" not in name])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     texts=st.lists(st.text(st.sampled_from("athe cs\n.=½<sep>法律人 \u2581\x00é\U0001f469"), max_size=120), max_size=5)
 )

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.measure.gopher import Gopher
@@ -19,7 +19,6 @@ def batch_of(texts: list[str | None]) -> pa.RecordBatch:
     return pa.record_batch({"text": pa.array(texts, pa.large_string()), "lang": langs})
 
 
-@kernel_property
 @given(BATCHES)
 def test_whitespace_is_str_split(texts: list[str]) -> None:
     found = layout(batch_of([*texts]), Scratch(), "whitespace")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.mixtures.segments import (
@@ -29,7 +29,6 @@ def test_by_hand() -> None:
     assert targets.tolist() == [[6, END, IGNORED, END, IGNORED, IGNORED], [IGNORED, 9, 9, 9, 9, 9]]
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), min_size=1, max_size=4))
 def test_against_a_plain_loop(rows: list[list[int]]) -> None:
     inputs = np.array(rows)

@@ -46,7 +46,7 @@ def tokens_of(text: str, unit: int, same_numbers: bool) -> tuple[list[int], list
     return tokens[:count].tolist(), [raw[starts[i] : stops[i]].decode() for i in range(count)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=TEXTS, other=TEXTS, unit=st.sampled_from([WORD, CHARACTER]), same_numbers=st.booleans())
 def test_tokens_are_those_of_plain_python(text: str, other: str, unit: int, same_numbers: bool) -> None:
     known: dict[int, str] = {}
@@ -79,7 +79,6 @@ def test_where_tokens_stand(text: str, unit: int, same_numbers: bool, pieces: li
     assert tokens_of(text, unit, same_numbers)[1] == pieces
 
 
-@settings(deadline=None)
 @given(texts=st.lists(TEXTS, max_size=4), size=st.integers(1, 4))
 def test_sets_are_distinct_runs_of_tokens(texts: list[str], size: int) -> None:
     sets, bounds = shingle_sets(
@@ -102,7 +101,6 @@ def runs(text: str, size: int) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + length]) for i in range(len(words) - length + 1)} if words else set()
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=120), st.integers(0, 3))
 def test_sorting(values: list[int], beyond: int) -> None:
     given_values = np.array([*values, *range(beyond)], dtype=np.uint32)

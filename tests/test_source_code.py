@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Scratch
@@ -52,7 +52,6 @@ def test_the_language_is_told_by_the_ending() -> None:
     assert [row["comment_chars"] for row in found] == [3, 3, 0, None, None]
 
 
-@kernel_property
 @given(BATCHES)
 def test_counts_of_any_text(texts: list[str]) -> None:
     for ending in ("py", "java", "sql", "tex", "html"):

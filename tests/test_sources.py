@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_shards import expected_tokens, write_manifest, write_shards
 
@@ -40,7 +40,6 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> TokenReader:
     return read_manifest(run).open()["web"]
 
 
-@settings(deadline=None)
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_any_range_across_files(reader: TokenReader, first: int, second: int) -> None:
     start, stop = min(first, second), max(first, second)

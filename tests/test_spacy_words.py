@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, TEXTS, kernel_property
+from unicode_texts import BATCHES, TEXTS
 
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels.spacy_words import count_spacy_sentences, find_spacy_words
@@ -37,7 +37,6 @@ def test_known_tokens(text: str, words: list[str]) -> None:
     assert layout([text]) == [words]
 
 
-@kernel_property
 @given(BATCHES)
 def test_words_are_the_text_without_white_space_and_alone_the_same(texts: list[str]) -> None:
     found = layout(texts)
@@ -45,7 +44,6 @@ def test_words_are_the_text_without_white_space_and_alone_the_same(texts: list[s
     assert found == [layout([text])[0] for text in texts]
 
 
-@kernel_property
 @given(TEXTS)
 def test_chunks_are_cut_on_their_own_seen_before_or_not(text: str) -> None:
     (once,) = layout([text])

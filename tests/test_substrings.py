@@ -44,7 +44,7 @@ def covered_by(stage: Substrings, parts: list[list[pa.RecordBatch]], num_ranges:
 PIECES = st.sampled_from(["a", "b", "ab", "-" * 7, "- " * 5, "abcabcabc", "|--|--", "the cat", "xyxyzxyxyz" * 2])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     texts=st.lists(st.lists(PIECES, max_size=8).map("".join), max_size=5),
     length=st.integers(2, 24),

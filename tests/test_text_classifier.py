@@ -160,7 +160,7 @@ fragments = st.sampled_from(
 
 
 @pytest.mark.parametrize("name", ["bigrams", "subwords", "quantised"])
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.one_of(
         st.text(max_size=20), st.lists(fragments, max_size=12).map(" ".join), st.lists(fragments).map("".join)

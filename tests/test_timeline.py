@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.mixtures.curriculum import Curriculum
@@ -125,7 +125,6 @@ ratios = st.dictionaries(st.sampled_from("abc"), st.integers(1, 50), min_size=1)
 )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 9), ratios, ratios), min_size=1, max_size=5), st.fractions(0, 1), st.data())
 def test_budgets_are_met_and_the_others_keep_their_proportions(
     parts: list[tuple[int, Ratios, Ratios]], budget: Fraction, data: st.DataObject

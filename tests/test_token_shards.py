@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent / "real/megatron_reader.py"
 
 
 @given(st.lists(st.integers(0, 700_000), max_size=8))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_block_sums_do_not_depend_on_how_bytes_arrive(sizes: list[int]) -> None:
     data = bytes(range(256)) * (sum(sizes) // 256 + 1)
     sums, at = BlockSums(), 0

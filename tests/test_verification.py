@@ -68,7 +68,7 @@ def verify(
     return list(zip(*(column.tolist() for column in found), strict=True))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     sets=st.lists(st.sets(st.integers(0, 15), min_size=1), min_size=1, max_size=12),
     names=st.lists(st.integers(0, 2), min_size=12, max_size=12),

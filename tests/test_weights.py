@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from corpusmill.mixtures.weights import (
@@ -101,7 +101,6 @@ def test_water_fill_keeps_the_proportions_between_phases() -> None:
     assert unfilled == []
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 1000)), min_size=1, max_size=8),
     st.integers(1, 4000),

@@ -19,7 +19,7 @@ def least_period(window: bytes) -> int:
     return 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), length=st.integers(2, 20))
 def test_equal_windows_have_equal_samples(texts: list[str], length: int) -> None:
     keys, found = sample_windows(*text_buffers(pa.array(texts, pa.large_string())), length)
@@ -41,7 +41,7 @@ def test_equal_windows_have_equal_samples(texts: list[str], length: int) -> None
     assert all(len(samples) == 1 for samples in by_content.values())
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), length=st.integers(2, 9))
 def test_window_hashes_are_those_of_their_bytes(texts: list[str], length: int) -> None:
     windows = [max(0, len(text) - length + 1) for text in texts]

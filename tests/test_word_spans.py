@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from unicode_texts import BATCHES, TEXTS, kernel_property
+from unicode_texts import BATCHES, TEXTS
 
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels import characters as chars
@@ -104,7 +104,6 @@ def reference_flags(word: str) -> int:
     )
 
 
-@kernel_property
 @given(BATCHES)
 def test_kernel_equals_reference(texts: list[str]) -> None:
     expected = [[(word, len(word), reference_flags(word)) for word in reference_words(text)] for text in texts]
@@ -116,7 +115,6 @@ def test_one_long_line() -> None:
     assert [word for word, _, _ in words_of([text])[0]] == reference_words(text)
 
 
-@kernel_property
 @given(BATCHES)
 def test_slices_of_a_batch_give_the_same_words(texts: list[str]) -> None:
     column = pa.array(texts, type=pa.large_string())
@@ -128,7 +126,6 @@ def test_slices_of_a_batch_give_the_same_words(texts: list[str]) -> None:
         assert alone[4].tolist() == hashes[row]
 
 
-@kernel_property
 @given(st.lists(TEXTS.filter(bool), min_size=1, max_size=5))
 def test_hashes_of_words_written_together(words: list[str]) -> None:
     def described(strings: list[str]) -> tuple[list[int], list[int], list[int]]:

@@ -5,7 +5,7 @@ import re
 import pyarrow as pa
 import pytest
 from hypothesis import given
-from unicode_texts import BATCHES, kernel_property
+from unicode_texts import BATCHES
 
 from corpusmill.pipeline.stage import Scratch
 from corpusmill.stages.kernels import characters as chars
@@ -53,7 +53,6 @@ def reference(text: str) -> dict[str, int]:
     }
 
 
-@kernel_property
 @given(BATCHES)
 def test_character_counts_equal_pythons(texts: list[str]) -> None:
     counted = character_counts(batch_of(texts), Scratch())

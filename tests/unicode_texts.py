@@ -1,9 +1,6 @@
 """Texts from hypothesis that stand where text measures go wrong: every plane, line ends, blanks, repeated words."""
 
-from hypothesis import settings
 from hypothesis import strategies as st
-
-kernel_property = settings(deadline=None)  # the first example may compile
 
 BLANKS = [" ", "\n", "\n\n", "\r\n", "\r", "\x0b", "\x1f", "\x85", "\u2028", "\u3000"]
 SYMBOLS = ["...", "…", ".", "-", "•", "#", "'", "’", ",", "{", "😀", "\u0301", "\u200d", "\x00"]
