@@ -34,6 +34,7 @@ STAGES = {
     "words": "corpusmill.stages.measure.words:Words",
     "gopher": "corpusmill.stages.measure.gopher:Gopher",
     "c4": "corpusmill.stages.measure.c4:C4",
+    "dclm": "corpusmill.stages.measure.dclm:Dclm",
     "fineweb": "corpusmill.stages.measure.fineweb:Fineweb",
     "nemotron": "corpusmill.stages.measure.nemotron:Nemotron",
     "source_code": "corpusmill.stages.measure.source_code:SourceCode",
