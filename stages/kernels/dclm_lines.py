@@ -143,8 +143,8 @@ def edit_lines(
                 elif step == COUNTER_STEP:
                     stays = not _is_counter(out, start, end, classes, counted)
                 elif step == SHORT_STEP:
-                    stays = _num_spaced(out, start, end, classes) >= min_words
-                elif len(anywhere) == 0 or _num_spaced(out, start, end, classes) > PHRASE_MAX_WORDS:
+                    stays = _has_words(out, start, end, classes, min_words)
+                elif len(anywhere) == 0 or _has_words(out, start, end, classes, PHRASE_MAX_WORDS + 1):
                     stays = True
                 else:
                     if step == PREFIX_STEP:
@@ -251,16 +251,16 @@ def _num_words(out: Bytes, start: int, end: int, classes: Classes) -> int:
 
 
 @kernel
-def _num_spaced(out: Bytes, start: int, end: int, classes: Classes) -> int:
-    """Words of `str.split`."""
+def _has_words(out: Bytes, start: int, end: int, classes: Classes, wanted: int) -> bool:
+    """Whether a line has so many words of `str.split`, or more."""
     words, between, at = 0, True, start
-    while at < end:
+    while at < end and words < wanted:
         code, size = decode(out, at)
         blank = int(classes[code]) & SPACE != 0
         words += between and not blank
         between = blank
         at += size
-    return words
+    return words >= wanted
 
 
 @inlined
@@ -344,7 +344,9 @@ def _without(out: Bytes, start: int, end: int, classes: Classes, phrase: Bytes, 
     at, to, cuts = start, start, 0
     while at < end:
         code, size = decode(out, at)
-        after = _match(out, at + size if int(classes[code]) & SPACE else at, end, phrase, True)
+        begins, after = at + size if int(classes[code]) & SPACE else at, -1
+        if begins < end and (out[begins] | 0x20 == phrase[0] or out[begins] >= 0x80):  # spares nearly all comparisons
+            after = _match(out, begins, end, phrase, True)
         if after >= 0 and (after == end or not last):
             at, cuts = after, cuts + 1
             continue
