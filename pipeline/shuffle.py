@@ -1,6 +1,6 @@
 """Rows on their way between the rounds of a gather: sorted by a uint64 key, read back by range of keys.
 
-A file holds sorted runs as row groups; Parquet's statistics say which of them a range of keys needs.
+A file holds sorted runs as row groups of about 1 MiB; Parquet's statistics say which of them a range of keys needs.
 """
 
 import itertools
@@ -18,6 +18,8 @@ from corpusmill.pipeline.run_folder import RunFolder
 
 KEYS = 1 << 64
 ROW_GROUP_ROWS = 1 << 16
+ROW_GROUP_BYTES = 1 << 20
+"""Rows with long lists fill a row group sooner: a range of keys reads little beside its own rows."""
 
 
 def sorted_by_key(table: pa.Table) -> pa.Table:
@@ -31,7 +33,10 @@ def sorted_by_key(table: pa.Table) -> pa.Table:
 def write_runs(output: TableOutput, tables: Iterable[pa.Table]) -> None:
     """Append each table as a sorted run."""
     for table in tables:
-        output.write(sorted_by_key(table))
+        rows = sorted_by_key(table)
+        step = max(1, min(ROW_GROUP_ROWS, rows.num_rows * ROW_GROUP_BYTES // max(1, rows.nbytes)))
+        for start in range(0, rows.num_rows, step):
+            output.write(rows.slice(start, step))
 
 
 def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> pa.Table | None:
@@ -79,8 +84,10 @@ def _file_range(file: pq.ParquetFile, start: int, stop: int, columns: Sequence[s
         keys = integers(one_chunk(table, "key"), np.uint64)
         first = int(np.searchsorted(keys, np.uint64(start)))
         last = len(keys) if stop >= KEYS else int(np.searchsorted(keys, np.uint64(stop)))
-        if last > first:
-            yield table.slice(first, last - first)
+        if last - first == len(keys):
+            yield table
+        elif last > first:  # a copy: a slice would keep the whole row group in memory
+            yield take_rows(table, np.arange(first, last))
 
 
 def bytes_of_rows(run: RunFolder, path: str) -> int:

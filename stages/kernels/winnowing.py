@@ -74,7 +74,7 @@ def sample_windows(
                 more_keys[:num_found], more[:num_found] = keys, found
                 keys, found = more_keys, more
             if repeated == 0:
-                keys[num_found] = hashes[place]
+                keys[num_found] = mix(hashes[place])  # least hashes are small; keys fill their range
             else:
                 value = uint64(repeated)
                 for at in range(place, place + repeated):
