@@ -141,14 +141,15 @@ def read_part(run: RunFolder, part: PartRef, columns: Iterable[str] = (), *, tex
             rows = measures.read_row_group(index, columns=stored, use_threads=False).combine_chunks()
             stop = start + rows.num_rows
             chosen = np.flatnonzero(verdict.kept[start:stop])
-            arrays = {name: take(one_chunk(rows, name), chosen) for name in stored if name not in verdict.columns}
+            arrays = {name: _chosen(one_chunk(rows, name), chosen) for name in stored if name not in verdict.columns}
             for name in wanted:
                 if name in verdict.columns:
                     arrays[name] = take(verdict.columns[name], start + chosen)
             arrays["group"] = take(verdict.group, start + chosen)
             if documents is not None:
                 texts = documents.read_row_group(index, columns=["text"], use_threads=False).combine_chunks()
-                arrays["text"] = take(one_chunk(texts, "text"), chosen)
+                arrays["text"] = _chosen(one_chunk(texts, "text"), chosen)
+                del texts
             batch = pa.RecordBatch.from_pydict(arrays)
             for rows_cut, spans in verdict.cuts:
                 batch = _cut(batch, np.searchsorted(rows_cut, start + chosen), start + chosen, rows_cut, spans)
@@ -157,6 +158,11 @@ def read_part(run: RunFolder, part: PartRef, columns: Iterable[str] = (), *, tex
                 yield batch
         if documents is not None:
             documents.close()
+
+
+def _chosen(column: Column, rows: npt.NDArray[np.intp]) -> Column:
+    """The column's entries at ascending `rows`; itself where these are all."""
+    return column if len(rows) == len(column) else take(column, rows)
 
 
 def _cut(

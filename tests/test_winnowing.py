@@ -41,15 +41,26 @@ def test_equal_windows_have_equal_samples(texts: list[str], length: int) -> None
     assert all(len(samples) == 1 for samples in by_content.values())
 
 
+def test_keys_fill_their_range() -> None:
+    """Ranges of keys are equal parts of a round only if keys are uniform; the least of many hashes is small."""
+    text = "".join(np.random.default_rng(0).choice(list("abcdefgh"), size=40_000))
+    keys, _ = sample_windows(*text_buffers(pa.array([text], pa.large_string())), 100)
+    counts = np.histogram(keys.astype(np.float64), bins=8, range=(0, 2.0**64))[0]
+    assert len(keys) > 1000
+    assert counts.min() > len(keys) / 16
+    assert counts.max() < len(keys) / 4
+
+
 @settings(max_examples=50)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=4), length=st.integers(2, 9))
 def test_window_hashes_are_those_of_their_bytes(texts: list[str], length: int) -> None:
     windows = [max(0, len(text) - length + 1) for text in texts]
     rows = np.array([row for row, count in enumerate(windows) if count], dtype=np.int64)
     counts = np.array([count for count in windows if count], dtype=np.int64)
+    starts = counts[::-1].cumsum()[::-1] - counts  # the last document's first
     hashes = window_hashes(
-        *text_buffers(pa.array(texts, pa.large_string())), length, rows, np.zeros_like(counts), counts
+        *text_buffers(pa.array(texts, pa.large_string())), length, rows, np.zeros_like(counts), counts, starts
     ).tolist()
-    contents = [texts[row][at : at + length] for row in rows for at in range(windows[row])]
+    contents = [texts[row][at : at + length] for row in rows[::-1] for at in range(windows[row])]
     assert len(hashes) == len(contents)
     assert len(set(zip(hashes, contents, strict=True))) == len(set(hashes)) == len(set(contents))

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpusmill.pipeline.columns import integers, one_chunk
+from corpusmill.pipeline.columns import integers, one_chunk, take_rows
 from corpusmill.pipeline.document import Batch, text_buffers
 from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
 from corpusmill.stages.gather.decisions import decide, rows_of, schema_of
@@ -151,6 +151,8 @@ class SubstringsWorker:
         shared = rows_of(rows, "shared", SHARED)
         wanted = shared.filter(cast("Any", pa).compute.invert(shared.column("repeated")))
         wanted_rows = integers(one_chunk(wanted, "key"), np.uint64)
+        del shared
+        rows.clear()  # once in memory
         for batch in part.batches:
             numbers = integers(batch.column("row"), np.uint64)
             low, high = (
@@ -161,16 +163,20 @@ class SubstringsWorker:
                 continue
             first, count = (integers(one_chunk(mine, column)) for column in ("first", "count"))
             document = np.searchsorted(numbers, wanted_rows[low:high])
+            order = np.argsort(integers(one_chunk(mine, "sample"), np.uint64), kind="stable")  # as they are stored
+            bounds = np.concatenate([[0], np.cumsum(count[order])])
+            starts = np.empty(len(order), dtype=np.int64)
+            starts[order] = bounds[:-1]
             hashes = self.winnowing.window_hashes(
-                *text_buffers(batch.column("text")), self.settings.min_bytes, document, first, count
+                *text_buffers(batch.column("text")), self.settings.min_bytes, document, first, count, starts
             )
-            bounds = np.concatenate([[0], np.cumsum(count)])
+            mine = take_rows(mine, order)
             table = {
                 "key": one_chunk(mine, "sample"),
                 "row": one_chunk(mine, "key"),
                 "name": one_chunk(mine, "name"),
                 "place": one_chunk(mine, "place"),
-                "first": first,
+                "first": one_chunk(mine, "first"),
                 "hashes": cast("Any", pa).LargeListArray.from_arrays(bounds, hashes),
             }
             yield pa.table(table, schema=WINDOWS)
@@ -194,9 +200,11 @@ class SubstringsWorker:
         """Every document stays; spans are what its repeated windows cover, drawn in to characters and words."""
         shared = rows_of(rows, "shared", SHARED)
         settled = shared.filter(shared.column("repeated")).select(REPEATS.names)
+        del shared
         found = pa.concat_tables([settled, rows_of(rows, "repeats", REPEATS)]).sort_by(
             [("key", "ascending"), ("first", "ascending")]
         )
+        rows.clear()  # once in memory
         found_rows, first, count = (
             integers(one_chunk(found, name), dtype)
             for name, dtype in (("key", np.uint64), ("first", np.int64), ("count", np.int64))

@@ -148,20 +148,20 @@ def window_hashes(
     rows: npt.NDArray[np.int64],
     firsts: npt.NDArray[np.int64],
     counts: npt.NDArray[np.int64],
+    starts: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.uint64]:
-    """Hashes of the windows firsts[i] .. firsts[i] + counts[i] - 1 of document rows[i] (ascending), end to end."""
+    """made[starts[i] + j] = hash of window firsts[i] + j of document rows[i] (ascending), for j < counts[i]."""
     longest = 1
     for row in range(len(offsets) - 1):
         longest = max(longest, offsets[row + 1] - offsets[row])
     hashes = np.empty(longest, dtype=np.uint64)
     made = np.empty(counts.sum(), dtype=np.uint64)
-    filled, rolled = 0, -1
+    rolled = -1
     for i in range(len(rows)):
         if rows[i] != rolled:
             rolled = rows[i]
             roll(data[offsets[rolled] : offsets[rolled + 1]], length, uint64(WINDOW_BASE), hashes)
-        made[filled : filled + counts[i]] = hashes[firsts[i] : firsts[i] + counts[i]]
-        filled += counts[i]
+        made[starts[i] : starts[i] + counts[i]] = hashes[firsts[i] : firsts[i] + counts[i]]
     return made
 
 
@@ -278,7 +278,8 @@ def warmup() -> None:
     ones = np.ones(1, dtype=np.int64)
     sample_windows(data, offsets, 3)
     read_only = pa.array([1], pa.int64()).to_numpy()
-    window_hashes(data, offsets, 3, np.zeros(1, dtype=np.int64), read_only, read_only)
+    zeros = np.zeros(1, dtype=np.int64)
+    window_hashes(data, offsets, 3, zeros, read_only, read_only, zeros)
     bounds, hashes = np.array([0, 1], dtype=np.int64), np.ones(1, dtype=np.uint64)
     repeated_in_runs(bounds, ones, ones, ones, ones)
     names = pa.array([1], pa.uint64()).to_numpy()
