@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from corpusmill.stages.kernels.c4_lines import phrase_table
 from corpusmill.stages.kernels.characters import DIGIT, SINGLE, SPACE, UPPER, WORD, character_classes
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
@@ -69,21 +70,15 @@ Offsets = npt.NDArray[np.int64]
 Classes = npt.NDArray[np.uint16]
 
 
-def word_table(words: tuple[str, ...]) -> Bytes:
-    """Lower-case ASCII words as bytes, each with a zero byte behind it."""
-    table = np.frombuffer("".join(f"{word}\0" for word in words).encode(), dtype=np.uint8)
-    table.setflags(write=False)
-    return table
-
-
-COUNTED = word_table(
+COUNTED = phrase_table(
     (
         *("likes", "shares", "comments", "retweets", "reposts", "quotes", "bookmarks", "upvotes", "downvotes"),
         *("downloads", "views", "followers"),
     )
 )
-ANYWHERE, SUFFIX, PREFIX = word_table(("items in cart",)), word_table(("read more...",)), word_table(("sign-in",))
+ANYWHERE, SUFFIX, PREFIX = phrase_table(("items in cart",)), phrase_table(("read more...",)), phrase_table(("sign-in",))
 """A full stop is any character: DCLM takes its phrases for regular expressions."""
+NEVER = phrase_table(())
 
 
 @cache
@@ -115,7 +110,7 @@ def edit_lines(
 ) -> tuple[Bytes, Offsets, npt.NDArray[np.int64]]:
     """The text left of each row: bytes, offsets [rows + 1]; and counts, int64 [rows, len(COUNTS)].
 
-    Word tables are empty, and limits 1 or 0, to switch a step off. A document of which no line is left keeps its text.
+    An empty phrase table, or a limit of 1 or 0, switches a step off. A document with no line left keeps its text.
     """
     out = np.empty(offsets[-1] - offsets[0], dtype=np.uint8)
     texts = np.zeros(len(offsets), dtype=np.int64)

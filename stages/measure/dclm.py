@@ -78,12 +78,11 @@ class DclmWorker:
         from corpusmill.stages.kernels import dclm_lines
 
         wanted, text = self.settings, batch.column("text")
-        never = dclm_lines.word_table(())
         data, offsets, counted = dclm_lines.edit_lines(
             *text_buffers(text),
             dclm_lines.line_classes(),
-            dclm_lines.COUNTED if wanted.counters else never,
-            dclm_lines.ANYWHERE if wanted.phrases else never,
+            dclm_lines.COUNTED if wanted.counters else dclm_lines.NEVER,
+            dclm_lines.ANYWHERE if wanted.phrases else dclm_lines.NEVER,
             dclm_lines.SUFFIX,
             dclm_lines.PREFIX,
             1.0 if wanted.max_uppercase_ratio is None else float(wanted.max_uppercase_ratio),
