@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpusmill.pipeline.columns import integers, one_chunk, take_rows
+from corpusmill.pipeline.columns import integers, one_chunk, take, take_rows
 from corpusmill.pipeline.phases import TableOutput
 from corpusmill.pipeline.run_folder import RunFolder
 
@@ -51,9 +51,16 @@ def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> p
             found += list(_file_range(file, start, stop))
     if schema is None:
         return None
-    whole = pa.concat_tables(found).combine_chunks() if found else schema.empty_table()
-    found.clear()  # the memory of the row groups
-    return sorted_by_key(whole)
+    whole = pa.concat_tables(found) if found else schema.empty_table()
+    found.clear()
+    keys = integers(one_chunk(whole, "key"), np.uint64)
+    order = None if bool((keys[1:] >= keys[:-1]).all()) else np.argsort(keys, kind="stable")
+    made = {}
+    for name in whole.column_names:  # rows are in memory once, and one column twice
+        column = one_chunk(whole, name)
+        made[name] = column if order is None else take(column, order)
+        whole = whole.remove_column(0)
+    return pa.table(made, schema=schema)
 
 
 @dataclass(frozen=True)

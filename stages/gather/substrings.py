@@ -149,20 +149,18 @@ class SubstringsWorker:
         """The hashes of all windows of shared samples."""
         yield WINDOWS.empty_table()
         shared = rows_of(rows, "shared", SHARED)
-        wanted = shared.filter(cast("Any", pa).compute.invert(shared.column("repeated")))
-        wanted_rows = integers(one_chunk(wanted, "key"), np.uint64)
-        del shared
-        rows.clear()  # once in memory
+        shared_rows = integers(one_chunk(shared, "key"), np.uint64)
         for batch in part.batches:
             numbers = integers(batch.column("row"), np.uint64)
             low, high = (
-                np.searchsorted(wanted_rows, numbers[[0, -1]] + np.array([0, 1], np.uint64)) if len(numbers) else (0, 0)
+                np.searchsorted(shared_rows, numbers[[0, -1]] + np.array([0, 1], np.uint64)) if len(numbers) else (0, 0)
             )
-            mine = wanted.slice(low, high - low)
+            mine = shared.slice(low, high - low)
+            mine = mine.filter(cast("Any", pa).compute.invert(mine.column("repeated")))
             if not mine.num_rows:
                 continue
             first, count = (integers(one_chunk(mine, column)) for column in ("first", "count"))
-            document = np.searchsorted(numbers, wanted_rows[low:high])
+            document = np.searchsorted(numbers, integers(one_chunk(mine, "key"), np.uint64))
             order = np.argsort(integers(one_chunk(mine, "sample"), np.uint64), kind="stable")  # as they are stored
             bounds = np.concatenate([[0], np.cumsum(count[order])])
             starts = np.empty(len(order), dtype=np.int64)
