@@ -1,6 +1,7 @@
 """A small run for the tests of the report: two sources whose fates are counted by hand, and a swarm made of laws."""
 
 import json
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -59,8 +60,10 @@ def built_run() -> RunFolder:
 
 @cache
 def run_with_sweep() -> RunFolder:
-    """The same run with token shards named in a manifest, and a swarm with fit and choice."""
-    run = built_run()
+    """A copy of that run with token shards named in a manifest, and a swarm with fit and choice."""
+    folder = Path(tempfile.mkdtemp(prefix="report-sweep-")) / "run"
+    shutil.copytree(built_run().url, folder)
+    run = RunFolder(str(folder))
     sizes = {"web": 3000, "books": 1000}
     design = swarm_design(sizes, 16, budget=1000)
     x = np.array([list(mixture.ratios.values()) for mixture in design])
