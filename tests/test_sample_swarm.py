@@ -1,6 +1,6 @@
 """A swarm of 32 tiny models on real text: the corpus of the quickstart, and the sample that ships, on a CPU.
 
-About two minutes on two cores, half of them the quick quickstart that makes the tokens.
+About three minutes on two cores, one of them for the quick quickstart that makes the tokens.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ from corpusmill.mixtures.sources import read_manifest
 from corpusmill.mixtures.sweep import Sweep
 
 SOURCES = ("code", "docs", "licenses", "sample")
-SWEEP = Sweep(tokens_per_run=80_000, name="test", runs=30, max_epochs=8, held_out_tokens=8_000, sources=SOURCES)
+SWEEP = Sweep(tokens_per_run=150_000, name="test", runs=30, max_epochs=8, held_out_tokens=8_000, sources=SOURCES)
 
 
 @pytest.mark.real

@@ -20,7 +20,9 @@ import platform
 import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -97,8 +99,21 @@ def kernels_hash() -> str:
 
 
 def warmup() -> None:
-    """Compile every kernel of this folder, or load it where that was done before."""
-    for found in pkgutil.iter_modules([str(FOLDER)]):
-        module = importlib.import_module(f"{__package__}.{found.name}")
-        if found.name != "compile" and hasattr(module, "warmup"):
-            module.warmup()
+    """Compile every kernel of this folder, a module at a time on every core, or load it where that was done before.
+
+    Workers that compile the same helper at once may lose one another's entry in Numba's index, so this process loads
+    everything at the end and compiles what is missing.
+    """
+    names = [found.name for found in pkgutil.iter_modules([str(FOLDER)]) if found.name != "compile"]
+    num_workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if num_workers > 1 and cache_folder().parent == user_cache() / "corpusmill":
+        with ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")) as workers:
+            list(workers.map(_warm_up, names))
+    for name in names:
+        _warm_up(name)
+
+
+def _warm_up(name: str) -> None:
+    module = importlib.import_module(f"{__package__}.{name}")
+    if hasattr(module, "warmup"):
+        module.warmup()
