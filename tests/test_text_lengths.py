@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import text_buffers
@@ -19,7 +19,13 @@ def lengths(texts: list[str]) -> list[tuple[int, int]]:
     return list(zip(characters.tolist(), words.tolist(), strict=True))
 
 
-@given(st.lists(st.text(st.sampled_from("abé\u0301я한😀\u200b\u1fff" + SPACES), min_size=1, max_size=30), max_size=6))
+CHARACTERS = st.sampled_from("abé\u0301я한😀\u200b\u1fff\x1c" + SPACES)
+LONG = st.lists(st.text(st.sampled_from("ab \n\x1c\x7f"), min_size=60, max_size=150) | st.text(CHARACTERS, max_size=2))
+"""With blocks that are ASCII throughout."""
+
+
+@settings(deadline=None)  # the first call compiles
+@given(st.lists(st.text(CHARACTERS, min_size=1, max_size=30) | LONG.map("".join), max_size=6))
 def test_words_are_what_lies_between_spaces(texts: list[str]) -> None:
     table = str.maketrans(dict.fromkeys(SPACES, " "))
     assert lengths(texts) == [

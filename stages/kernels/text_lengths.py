@@ -1,4 +1,4 @@
-"""Characters and words of texts, for fertility: one pass over the bytes.
+"""Characters and words of texts, for fertility: one pass over the bytes, whole blocks of ASCII at a time.
 
 A word is a run between white space (Unicode White_Space). Where half of the characters or more are of scripts written
 without spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan) a text has no words by this measure: 0.
@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
+
+BLOCK_BYTES = 64
+"""Of ASCII, counted without branches, so that the compiler uses vector instructions; other blocks go by character."""
 
 
 @kernel
@@ -24,19 +27,50 @@ def text_lengths(
         num_characters = num_words = num_unspaced = 0
         after_space = True
         while at < offsets[row + 1]:
-            code, length = int(data[at]), 1
-            if code >= 128:
-                code, length = decode(data, at)
-            at += length
-            num_characters += 1
-            if is_space(code):
-                after_space = True
-                continue
-            num_words += int(after_space)
-            after_space = False
-            num_unspaced += int(code >= 0x0E00 and is_unspaced(code))
+            stop = min(at + BLOCK_BYTES, offsets[row + 1])
+            if stop - at == BLOCK_BYTES and is_ascii(data[at:stop]):
+                num_characters += BLOCK_BYTES
+                num_words += int(after_space and not is_ascii_space(data[at])) + words_begun(data[at:stop])
+                after_space = is_ascii_space(data[stop - 1])
+                at = stop
+            while at < stop:
+                code, length = int(data[at]), 1
+                if code >= 128:
+                    code, length = decode(data, at)
+                at += length
+                num_characters += 1
+                if is_space(code):
+                    after_space = True
+                    continue
+                num_words += int(after_space)
+                after_space = False
+                num_unspaced += int(code >= 0x0E00 and is_unspaced(code))
         characters[row] = num_characters
         words[row] = 0 if 2 * num_unspaced >= num_characters else num_words
+
+
+@kernel
+def is_ascii(block: npt.NDArray[np.uint8]) -> bool:
+    """Whether no byte of BLOCK_BYTES has its high bit set."""
+    found = np.uint8(0)
+    for at in range(BLOCK_BYTES):
+        found |= block[at]
+    return bool(found < 128)
+
+
+@kernel
+def words_begun(block: npt.NDArray[np.uint8]) -> int:
+    """Bytes of BLOCK_BYTES of ASCII that are no space and follow one."""
+    found = 0
+    for at in range(1, BLOCK_BYTES):
+        found += int(is_ascii_space(block[at - 1]) & (not is_ascii_space(block[at])))
+    return found
+
+
+@inlined
+def is_ascii_space(byte: int) -> bool:
+    """As `is_space`, of a byte below 128."""
+    return (byte == 0x20) | ((byte >= 0x09) & (byte <= 0x0D))
 
 
 @inlined
