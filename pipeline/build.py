@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.engine import Engine
-from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.errors import CorpusmillError, OtherFormatError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.gathering import gather_phases
 from corpusmill.pipeline.make import MakePhase
@@ -174,7 +174,8 @@ def _run_phase(
 
 
 def _settled(run: RunFolder, phase: str, unit: Unit, key: str, reuse: list[RunFolder]) -> Receipt | None:
-    """The unit's receipt if it is done, here or in a run to reuse. A receipt of an error is removed."""
+    """The unit's receipt if it is done, here or in a run to reuse. A receipt of an error or of another format is
+    removed."""
     found = finished_receipt(run, phase, unit.name, key)
     if found is not None:
         return found
@@ -185,8 +186,12 @@ def _settled(run: RunFolder, phase: str, unit: Unit, key: str, reuse: list[RunFo
                 run.adopt(other, output.path)
             write_receipt(run, taken)
             return taken
-    stale = read_receipt(run, phase, unit.name)
-    if stale is not None and stale.error is not None:
+    try:
+        stale = read_receipt(run, phase, unit.name)
+        useless = stale is not None and stale.error is not None
+    except OtherFormatError:
+        useless = True
+    if useless:
         run.remove(receipt_path(phase, unit.name))
     return None
 

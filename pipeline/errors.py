@@ -5,6 +5,7 @@
     │   ├── RecipeError         a recipe's key or value, with file and line
     │   └── MissingExtraError   an optional library is not installed; names the command
     ├── BadRecordError          a record is bad and the recipe says stop
+    ├── OtherFormatError        a run that another version of corpusmill wrote
     └── DamagedFileError        a file of ours is missing, or is not what its receipt says
 
 A message names the place, the value and the way out, in that order.
@@ -56,6 +57,10 @@ class MissingExtraError(RequestError):
 
 class BadRecordError(CorpusmillError):
     """A record is bad and the recipe says `on_bad_record: stop`."""
+
+
+class OtherFormatError(CorpusmillError):
+    """A run that another version of corpusmill wrote."""
 
 
 class DamagedFileError(CorpusmillError):

@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from corpusmill.pipeline.errors import DamagedFileError
+from corpusmill.pipeline.errors import DamagedFileError, OtherFormatError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.fingerprint import hash_json
 from corpusmill.pipeline.peak_memory import peak_memory
@@ -192,7 +192,10 @@ def log_failure(run: RunFolder, phase: str, unit: str) -> None:
 
 def finished_receipt(run: RunFolder, phase: str, unit: str, key: str) -> Receipt | None:
     """The unit's receipt if it is complete under this key and its files are there in full size."""
-    receipt = read_receipt(run, phase, unit)
+    try:
+        receipt = read_receipt(run, phase, unit)
+    except OtherFormatError:
+        return None
     if receipt is None or receipt.key != key or receipt.error is not None:
         return None
     if all(run.size(output.path) == output.num_bytes for output in receipt.outputs):

@@ -10,10 +10,11 @@ from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError
+from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError, OtherFormatError
 from corpusmill.pipeline.run_folder import RunFolder, new_checksum
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when what receipts say changes; a build does the units of other formats again."""
 
 
 @dataclass
@@ -117,7 +118,8 @@ def write_receipt(run: RunFolder, receipt: Receipt) -> None:
 
 
 def read_receipt(run: RunFolder, phase: str, unit: str) -> Receipt | None:
-    """The unit's receipt, None where it has none. A damaged one raises DamagedFileError."""
+    """The unit's receipt, None where it has none. A damaged one raises DamagedFileError, one of another format
+    OtherFormatError."""
     name = receipt_path(phase, unit)
     try:
         data = run.read_bytes(name)
@@ -131,6 +133,11 @@ def parse_receipt(data: bytes, place: str) -> Receipt:
         body = json.loads(data)
         if body["seal"] != seal(body):
             raise DamagedFileError(f"{place}: its seal does not fit its content: it was changed after it was written.")
+        if body["format"] != FORMAT:
+            raise OtherFormatError(
+                f"{place}: format {body['format']}, written by another version of corpusmill; this one reads {FORMAT}. "
+                "Build the run again: what is of another format is done anew."
+            )
         documents = body["documents"]
         return Receipt(
             phase=body["phase"],

@@ -12,8 +12,9 @@ from small_corpus import contents, run_recipe, small_recipe, write_corpus
 
 from corpusmill.pipeline import make
 from corpusmill.pipeline.build import Silent, all_receipts
-from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.errors import CorpusmillError, OtherFormatError
 from corpusmill.pipeline.explain import explain, show_refused
+from corpusmill.pipeline.receipts import seal
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.stage import InputFile
 from corpusmill.pipeline.status import read_status
@@ -190,6 +191,20 @@ def test_reuse_takes_units_of_another_run(corpus: Path, built: Path, tmp_path: P
     assert set(result.ran.values()) == {0}
     assert contents(tmp_path / "run") == contents(built)
     assert verify(RunFolder(str(tmp_path / "run"))).ok
+
+
+def test_a_receipt_of_another_format_is_refused_by_readers_and_built_again(
+    corpus: Path, built: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(built, tmp_path / "run"))
+    path = next(run.glob("receipts/decide-1/*.json"))
+    body = json.loads(path.read_text()) | {"format": 1}
+    path.write_text(json.dumps(body | {"seal": seal(body)}))
+    with pytest.raises(OtherFormatError, match=f"{path.name}: format 1, written by another version"):
+        read_status(RunFolder(str(run)))
+    result = run_recipe(small_recipe(corpus), run)
+    assert {phase: count for phase, count in result.ran.items() if count} == {"decide-1": 1}
+    assert contents(run) == contents(built)
 
 
 def test_limit_and_sample_read_less(corpus: Path, tmp_path: Path) -> None:
