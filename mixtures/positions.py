@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from corpusmill.mixtures.permutation import derive, name_key, permute
 from corpusmill.mixtures.plan import Plan, PlannedPhase
-from corpusmill.mixtures.schedule import Segment, cumulative_draws
+from corpusmill.mixtures.schedule import BlockDraws, Segment
 
 Ints = npt.NDArray[np.int64]
 
@@ -186,28 +186,26 @@ class _PhaseDraws:
     def __init__(self, segment: Segment, key: int) -> None:
         self.segment = segment
         self.key = np.uint64(key)
-        self.drawn = cumulative_draws(segment)
-        self.num_sources = self.drawn.shape[1]
-        counts = np.diff(self.drawn, axis=0)
-        block_starts = np.arange(len(counts), dtype=np.int64)[:, None] * segment.block_rows
-        # Where each source's draws end when the draws of each block are laid source by source: one sorted array.
-        self.ends = (np.cumsum(counts, axis=1) + block_starts).ravel()
-        self.counts = counts.ravel()
+        self.blocks = BlockDraws(segment)
+        self.num_sources = len(segment.start)
 
     def draws(self, slots: Ints) -> tuple[Ints, Ints]:
         rows, most = self.segment.rows, self.segment.block_rows
         block = slots // most
+        self.blocks.reach(int(block.max(initial=-1)) + 1)
         block_start = block * most
         size = np.minimum(most, rows - block_start).view(np.uint64)
         key = derive(np.broadcast_to(self.key, slots.shape), block.view(np.uint64))
         place = permute((slots - block_start).view(np.uint64), size, key).view(np.int64) + block_start
-        cell = np.searchsorted(self.ends, place, side="right")
+        ends = self.blocks.ends.ravel()
+        cell = np.searchsorted(ends[: self.blocks.known * self.num_sources], place, side="right")
         source = cell - block * self.num_sources
-        draw = self.drawn[block, source] + place - (self.ends[cell] - self.counts[cell])
+        draw = self.blocks.drawn[block + 1, source] - (ends[cell] - place)
         return source, draw
 
     def drawn_by(self, slot: int) -> Ints:
         block = slot // self.segment.block_rows
+        self.blocks.reach(block)
         source, _ = self.draws(np.arange(block * self.segment.block_rows, slot, dtype=np.int64))
-        drawn: Ints = self.drawn[block] + np.bincount(source, minlength=self.num_sources)
+        drawn: Ints = self.blocks.drawn[block] + np.bincount(source, minlength=self.num_sources)
         return drawn

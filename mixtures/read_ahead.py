@@ -1,7 +1,7 @@
 """Rows asked from the disk before they are read, while reading goes to the disk at all.
 
 A row that is not in the page cache costs two page faults, one after the other. Asked for beforehand (MADV_WILLNEED),
-the disk reads many rows at once: 34 to 52 instead of 5 to 7 million tokens a second from a cold cloud disk. Where the
+the disk reads many rows at once, several times as many tokens a second (benchmarks/results). Where the
 files are in memory the question alone would cost a third of a row's copy, so it is asked only if the last batch made
 the disk read, which the system counts for each thread.
 """

@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +40,7 @@ REPEATED = re.compile(r"repeat-(\d+)(?:_(\d+))?")
 """Buckets of documents that stand for several: `minhash` with `weights`, and `tokens: {bucket_by: minhash_repeat}`."""
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(NamedTuple):
     """One file of tokens. `path` is relative to the run folder, without an ending."""
 
     path: str
@@ -148,10 +148,10 @@ def read_manifest(place: Place) -> TokenManifest:
         raise DamagedFileError(f"{path} is no JSON ({error}): build again, finished units are kept.") from error
     if facts.get("format") != 1:
         raise RequestError(f"{path} has format {facts.get('format')!r}, this version reads 1: install a newer one.")
+    place_of, facts_of = itemgetter("split", "source", "bucket"), itemgetter(*Shard._fields)
     grouped: dict[tuple[str, str, str], list[Shard]] = {}
-    for entry in sorted(facts["shards"], key=lambda entry: (entry["source"], entry["bucket"], entry["path"])):
-        group = grouped.setdefault((entry["split"], entry["source"], entry["bucket"]), [])
-        group.append(Shard(*(entry[name] for name in ("path", "num_tokens", "num_documents", "num_bytes", "checksum"))))
+    for entry in sorted(facts["shards"], key=itemgetter("source", "bucket", "path")):
+        grouped.setdefault(place_of(entry), []).append(Shard(*facts_of(entry)))
     sources, held_out = {}, {}
     for (split, name, bucket), shards in grouped.items():
         source = Source(name, bucket, tuple(shards))

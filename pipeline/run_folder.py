@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import fsspec
+import fsspec.implementations.local  # else loaded by the first run folder, in the time of its user
 import pyarrow as pa
 import pyarrow.parquet as pq
 

@@ -48,7 +48,7 @@ def test_weights_in_documents() -> None:
     shards = manifest(web=20_000, books=20_000)
     for name, num_documents in (("web", 2000), ("books", 500)):
         source = shards.sources[name]
-        shards.sources[name] = replace(source, shards=(replace(source.shards[0], num_documents=num_documents),))
+        shards.sources[name] = replace(source, shards=(source.shards[0]._replace(num_documents=num_documents),))
     mixture = Mixture(tokens=5000, sequence_length=10, weights={"web": 1, "books": 1}, weights_in="documents")
     assert make_plan(shards, mixture).rows_by_source() == {"books": 400, "web": 100}
 

@@ -1,6 +1,7 @@
 """Rows asked from the disk ahead: only while the disk is read, all that is read, and nothing else changes."""
 
 import mmap
+from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,28 +33,35 @@ def test_the_disk_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_asked_is_what_is_read(tmp_path: Path, packing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     write_shards(tmp_path, {"web": [3000, 1, 900], "books": [777]})
     mixture = Mixture(tokens=128 * 40, sequence_length=128, packing=packing)
-    loader = PlanLoader.open(tmp_path, make_plan(read_manifest(tmp_path), mixture))
-    straight = [batch.inputs.copy() for batch in BatchStream(loader, 4, num_threads=0)]
-    for rows in loader.sources:
-        asked: set[int] = set()
-        monkeypatch.setattr(rows.reader, "will_need", lambda start, stop, asked=asked: asked.update(range(start, stop)))
-        read: set[int] = set()
+    plan = make_plan(read_manifest(tmp_path), mixture)
+    straight = [batch.inputs for batch in BatchStream(PlanLoader.open(tmp_path, plan), 4, num_threads=0)]
+    for source in range(2):
+        loader = PlanLoader.open(tmp_path, plan)
+        rows = loader.sources[source]
+        asked: Counter[tuple[int, int]] = Counter()
+        read: Counter[tuple[int, int]] = Counter()
+        early: list[bool] = []
         reading = rows.reader.read
-        monkeypatch.setattr(
-            rows.reader,
-            "read",
-            lambda start, stop, asked=asked, read=read, reading=reading: (
-                read.update(set(range(start, stop)) - asked),
-                reading(start, stop),
-            )[1],
-        )
-        loader._disk.reads_disk = True
-        watched: list[Any] = [read]
+
+        def ask(start: int, stop: int, asked: Counter[tuple[int, int]] = asked) -> None:
+            asked[start, stop] += 1
+
+        def watch(
+            start: int, stop: int, asked: Any = asked, read: Any = read, early: Any = early, of: Any = reading
+        ) -> Any:
+            read[start, stop] += 1
+            early.append(asked[start, stop] >= read[start, stop])
+            return of(start, stop)
+
+        monkeypatch.setattr(rows.reader, "will_need", ask)
+        monkeypatch.setattr(rows.reader, "read", watch)
         monkeypatch.setattr(DiskWatch, "batch", lambda self: nullcontext())  # stays as it is
+        loader._disk.reads_disk = True
         again = [batch.inputs for batch in BatchStream(loader, 4, num_threads=0)]
         assert all((a == b).all() for a, b in zip(again, straight, strict=True))
-        assert asked
-        assert watched == [set()]
+        assert early
+        assert all(early)
+        assert asked == read  # each once, and nothing else
 
 
 def test_a_mapped_file_is_asked_by_whole_pages(tmp_path: Path) -> None:

@@ -9,11 +9,19 @@ from hypothesis import strategies as st
 
 from corpusmill.mixtures.schedule import (
     MAX_PHASE_ROWS,
+    BlockDraws,
+    Ints,
     Segment,
     block_rows_for,
-    cumulative_draws,
     whole_rows,
 )
+
+
+def cumulative_draws(segment: Segment) -> Ints:
+    """All counts of a phase."""
+    blocks = BlockDraws(segment)
+    blocks.reach(segment.num_blocks)
+    return blocks.drawn
 
 
 @st.composite
@@ -56,6 +64,26 @@ def test_counts_follow_the_targets(segment: Segment) -> None:
             assert abs(count * unit - slot * (first * (2 * segment.rows - slot) + last * slot)) < unit
     assert (np.diff(drawn, axis=0) >= 0).all()
     assert tuple(drawn[-1].tolist()) == segment.totals
+
+
+@settings(max_examples=60)
+@given(segments(), st.integers(1, 4), st.lists(st.integers(0, 600), max_size=4))
+def test_counts_do_not_depend_on_how_far_was_asked(segment: Segment, few: int, asked: list[int]) -> None:
+    pieces, whole = BlockDraws(segment, (few, few)), BlockDraws(segment, (1000, 1000))
+    for num_blocks in (*(each % (segment.num_blocks + 1) for each in asked), segment.num_blocks):
+        pieces.reach(num_blocks)
+    whole.reach(segment.num_blocks)
+    assert np.array_equal(pieces.drawn, whole.drawn)
+    assert np.array_equal(pieces.ends, whole.ends)
+
+
+def test_a_row_far_behind_the_window_comes_in_its_turn() -> None:
+    # Sources that give one row in all, due in the last block: early slots go to the one with the nearest deadline.
+    segment = Segment(4000, 40, (2, 1, 0, 3997), (0, 1, 2, 3997))
+    pieces = BlockDraws(segment, (1, 1))
+    pieces.reach(segment.num_blocks)
+    assert np.array_equal(pieces.drawn, cumulative_draws(segment))
+    assert pieces.drawn[-1].tolist() == [1, 1, 1, 3997]
 
 
 @given(
