@@ -14,10 +14,12 @@ of this machine's Python, or of `--input`. Every repetition runs all sides in tu
 the clock. What was tried of chunk sizes and replicas at once is printed, the best is reported.
 
     python benchmarks/swarm.py --quick --json
-    python benchmarks/swarm.py --parts abcd --json          # on a GPU: about ten minutes
+    python benchmarks/swarm.py --parts abcd --json          # on a GPU; one part alone takes some minutes, of which most
+                                                            # is compilation
 """
 
 import argparse
+import gc
 import json
 import resource
 import statistics
@@ -73,8 +75,12 @@ def main() -> None:
         results += stacks(bench, GPU_SHAPE, 512, 1024, options.models or 64, also=(2048, 8192))
     if "b" in parts:
         results += against_the_bound(bench, GPU_SHAPE, 512, 8192, options.models or 64)
+    torch.compiler.reset()  # what was compiled for other shapes is of no use to the next part
+    free_memory(device)
     if "c" in parts:
         results += one_large_model(bench)
+    torch.compiler.reset()
+    free_memory(device)
     if "d" in parts:
         sizes, tokens = (CPU_LADDER, 200_000) if device == "cpu" else (GPU_LADDER, 30_000_000)
         results += ladder(device, sizes, options.ladder_tokens or tokens, options.input)
@@ -193,18 +199,12 @@ def against_the_bound(bench: Bench, shape: Shape, length: int, tokens: int, mode
     print(f"measured: {flops_s / 1e12:.0f} TFLOP/s, {bytes_s / 1e12:.2f} TB/s; bound {bound / 1e6:.1f}M tokens/s")
     tried: dict[tuple[int | None, int], float] = {}
     short = Bench(device, 1, 3)
-    for at_once in (None, 32, 16, 8):
+    for at_once in (None, 32, 8):
         for chunk in (1 << 22, 1 << 24, 1 << 28):
             cross_entropy.CHUNK_LOGITS["cuda"] = chunk
-            try:
-                step = Stack(device, shape, length, tokens, models, replicas_at_once=at_once).step
-                tried[at_once, chunk] = short.rates({"stack": (step, models * tokens)})["stack"][0]
-                print(
-                    f"replicas_at_once {at_once}, chunk 2^{chunk.bit_length() - 1}: {tried[at_once, chunk] / 1e6:.2f}M"
-                )
-            except torch.OutOfMemoryError:
-                print(f"replicas_at_once {at_once}, chunk 2^{chunk.bit_length() - 1}: out of memory")
-            torch.cuda.empty_cache()
+            name = f"replicas_at_once {at_once}, chunk 2^{chunk.bit_length() - 1}"
+            rate = rate_of(short, name, shape, length, tokens, models, replicas_at_once=at_once)
+            tried |= {} if rate is None else {(at_once, chunk): rate}
     at_once, cross_entropy.CHUNK_LOGITS["cuda"] = max(tried, key=lambda each: tried[each])
     where = f"{device} {named(shape)} T{length}, {models} models, {tokens} tokens each, replicas_at_once {at_once}"
     made = []
@@ -219,8 +219,30 @@ def against_the_bound(bench: Bench, shape: Shape, length: int, tokens: int, mode
         )
         made.append(measured(f"512 x 100M tokens ({name})", "minutes", minutes, where))
         del stack
-        torch.cuda.empty_cache()
+        free_memory(device)
     return made
+
+
+def rate_of(
+    bench: Bench, name: str, shape: Shape, length: int, tokens: int, models: int, **settings: Any
+) -> float | None:
+    """Tokens a second of a stack that is gone afterwards; None where it does not fit."""
+    free_memory(bench.device)
+    try:
+        stack = Stack(bench.device, shape, length, tokens, models, **settings)
+        rate = statistics.median(bench.rates({"stack": (stack.step, models * tokens)})["stack"])
+    except torch.OutOfMemoryError:
+        print(f"{name}: out of memory", flush=True)
+        return None
+    print(f"{name}: {rate / 1e6:.3g}M tokens/s", flush=True)
+    return rate
+
+
+def free_memory(device: str) -> None:
+    """Gives back what models that are gone have held, graphs among it."""
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()
 
 
 def bytes_per_token(shape: Shape) -> int:
@@ -241,18 +263,14 @@ def one_large_model(bench: Bench) -> list[dict[str, Any]]:
     device = bench.device
     shape, sequences = shape_of("124M", VOCAB_SIZE), MICRO_BATCH * GRADIENT_ACCUMULATION
     short, tokens = Bench(device, bench.repetitions, 2), sequences * LENGTH
-    most = num_micro_batches(shape, sequences, LENGTH, device)
     flops_s = matmul_flops_per_s(device)
-    rates: dict[int, list[float]] = {}
-    for parts in sorted({most, GRADIENT_ACCUMULATION // 2, GRADIENT_ACCUMULATION}):
-        try:
-            ours = Stack(device, shape, LENGTH, tokens, 1, num_micro_batches=parts, cuda_graph=False)
-            rates[parts] = short.rates({"ours": (ours.step, tokens)})["ours"]
-            print(f"124M in {parts} micro-batches: {statistics.median(rates[parts]):,.0f} tokens/s")
-        except torch.OutOfMemoryError:
-            print(f"124M in {parts} micro-batches: out of memory")
-        torch.cuda.empty_cache()
-    best = max(rates, key=lambda parts: statistics.median(rates[parts]))
+    rates: dict[int, float] = {}
+    for parts in (GRADIENT_ACCUMULATION // 2, GRADIENT_ACCUMULATION):
+        how = {"num_micro_batches": parts, "cuda_graph": False}
+        rate = rate_of(short, f"124M in {parts} micro-batches", shape, LENGTH, tokens, 1, **how)
+        rates |= {} if rate is None else {parts: rate}
+    best = max(rates, key=lambda parts: rates[parts])
+    free_memory(device)
     ours, loop = Stack(device, shape, LENGTH, tokens, 1, num_micro_batches=best, cuda_graph=False), Loop(device)
     rows = ours.rows()[0]
     both = short.rates({"ours": (ours.step, tokens), "peer": (lambda: loop.step(rows), tokens)})
@@ -279,6 +297,7 @@ def ladder(device: str, sizes: Sequence[str], tokens: int, files: Sequence[Path]
             num_steps=num_steps,
             sequence_length=length,
             num_sequences=batch,
+            num_micro_batches=num_micro_batches(shape_of(size, 256), batch, length, device),
             device=device,
             bfloat16=gpu,
             fuse=gpu,
@@ -294,6 +313,7 @@ def ladder(device: str, sizes: Sequence[str], tokens: int, files: Sequence[Path]
         made.append(measured(f"ladder {size}", "bits per byte", losses[-1], where))
         print(f"{size}: {losses[-1]:.4f} bits per byte", flush=True)
         del stack
+        free_memory(device)
     monotone = all(small > large for small, large in pairwise(losses))
     print(f"one learning rate, loss falls with size: {'yes' if monotone else 'NO'}")
     made.append(measured("ladder is monotone", "1 is yes", float(monotone), str(losses)))
@@ -316,8 +336,9 @@ def held_out_bits(stack: StackedTraining, text: "np.ndarray[Any, Any]", length: 
 
 
 def text_bytes(files: Sequence[Path], num_bytes: int) -> "np.ndarray[Any, Any]":
-    """The files, in the order of their names; without any, this machine's Python."""
-    found = files or sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py"))
+    """The files, in the order of their names; without any, this machine's Python and what is installed in it."""
+    here = sysconfig.get_paths()
+    found = files or [path for place in ("stdlib", "purelib") for path in sorted(Path(here[place]).rglob("*.py"))]
     parts, size = [], 0
     for path in found:
         parts.append(path.read_bytes())

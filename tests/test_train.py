@@ -155,7 +155,7 @@ def test_a_phases_learning_rate_is_a_factor(run: Path) -> None:
     replica = Replica(
         seed=0, learning_rate=0.5, schedule=LearningRateSchedule(kind="constant", warmup=0), rate_changes=changes
     )
-    assert [replica.rate(step, 50) for step in (0, 39, 40, 49)] == [0.5, 0.5, 0.05, 0.05]
+    assert [0.5 * replica.factor(step, 50) for step in (0, 39, 40, 49)] == [0.5, 0.5, 0.05, 0.05]
     moving = (phases[0], replace(phases[1], learning_rate=1.0, learning_rate_to=0.0))
     plan = make_plan(read_manifest(run), Mixture(tokens=12_800, sequence_length=32, phases=moving))
     found = dict(rate_changes(plan, 8))

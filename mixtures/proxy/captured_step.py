@@ -1,6 +1,7 @@
 """A step as a CUDA graph: captured once, then replayed. Small proxies are bound by the launching of their kernels.
 
-What changes from step to step is copied to where the graph reads it: the rows, and the step's knobs.
+What changes from step to step is copied to where the graph reads it: the rows, and the step's knobs. What a step reads
+and does not make itself (rotary angles, clips) must live as long as the graph: nothing that may drop it is a cache.
 """
 
 from collections.abc import Callable
@@ -19,15 +20,17 @@ class CapturedStep:
         """Captures `move`; `state` is all that it changes, and is as it was afterwards."""
         self.rows, self.knobs = rows.clone(), knobs.clone()
         before = {name: value.to("cpu", copy=True) for name, value in state.items()}
-        side = torch.cuda.Stream(rows.device)  # type: ignore[no-untyped-call]  # torch's own
-        side.wait_stream(torch.cuda.current_stream(rows.device))
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_STEPS):
-                move(self.rows, self.knobs)
-        torch.cuda.current_stream(rows.device).wait_stream(side)
-        self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
-            self.losses_R = move(self.rows, self.knobs)
+        with torch.cuda.device(rows.device):
+            side = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                for _ in range(WARM_UP_STEPS):
+                    move(self.rows, self.knobs)
+            torch.cuda.current_stream().wait_stream(side)
+            self.graph = torch.cuda.CUDAGraph()
+            # Of this thread alone: the one that sends the next rows ahead copies and allocates meanwhile.
+            with torch.cuda.graph(self.graph, stream=side, capture_error_mode="thread_local"):
+                self.losses_R = move(self.rows, self.knobs)
         for name, value in state.items():  # the warm-up moved the weights
             value.copy_(before[name])
 

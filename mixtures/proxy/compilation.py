@@ -13,8 +13,9 @@ from corpusmill.mixtures.proxy.optional import torch
 P = ParamSpec("P")
 T = TypeVar("T")
 
-MAX_SHAPES = 64
-"""Shapes that one function may be compiled for; torch's own limit is 8, after which it silently stops compiling."""
+MAX_SHAPES = 1024
+"""Shapes that one function may be compiled for: the optimizer meets ten a model. torch's own limits are 8 of a function
+and 256 in all, beyond which it refuses one that must be compiled whole."""
 
 BACKEND = "inductor"
 
@@ -27,4 +28,5 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
 @cache
 def _compiled(function: Callable[..., object], backend: str) -> object:
     torch._dynamo.config.recompile_limit = MAX_SHAPES
+    torch._dynamo.config.accumulated_recompile_limit = MAX_SHAPES
     return torch.compile(function, dynamic=False, fullgraph=True, backend=backend)

@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from corpusmill.mixtures.proxy.optional import torch
 
@@ -66,14 +67,20 @@ def wait_for(device: str) -> None:
 
 @contextmanager
 def reproducible(wanted: bool) -> Iterator[None]:
-    """Inside, CUDA kernels give the same bits each time; torch refuses those that have no such version."""
+    """Inside, CUDA kernels give the same bits each time; torch refuses those that have no such version. New memory is
+    not filled, as torch would: nothing here is read before it is written, and it would be a pass over all activations.
+    """
     if not wanted:
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     before = torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic  # its stubs know no attribute
+    filled = memory.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
+        memory.fill_uninitialized_memory = filled
         torch.use_deterministic_algorithms(before)

@@ -45,10 +45,10 @@ class Replica:
     schedule: LearningRateSchedule = field(default_factory=LearningRateSchedule)
     rate_changes: tuple[tuple[int, float], ...] = ()  # (step, factor on the schedule from it on), in order
 
-    def rate(self, step: int, num_steps: int) -> float:
-        """Its learning rate at a step."""
-        factor = next((factor for start, factor in reversed(self.rate_changes) if step >= start), 1.0)
-        return self.learning_rate * self.schedule.factor(step, num_steps) * factor
+    def factor(self, step: int, num_steps: int) -> float:
+        """What its learning rate is multiplied by at a step."""
+        change = next((factor for start, factor in reversed(self.rate_changes) if step >= start), 1.0)
+        return self.schedule.factor(step, num_steps) * change
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,23 +192,37 @@ class StackedTraining:
         """Learning rates, decays and corrections [2 R + 2] of the step about to be done, on the device."""
         first = self.step // KNOB_STEPS * KNOB_STEPS
         if self._knob_block is None or self._knob_block[0] != first:
-            self._knob_block = first, self._tensor([self._knob_row(first + step) for step in range(KNOB_STEPS)])
+            self._knob_block = first, torch.from_numpy(self._knob_rows(first)).to(self.parameters["bias"])
         return self._knob_block[1][self.step - first]
 
-    def _knob_row(self, step: int) -> list[float]:
-        training = self.training
-        in_schedule = min(step, training.num_steps - 1)  # a block reaches over the end
-        rates = [replica.rate(in_schedule, training.num_steps) for replica in self.replicas]
-        decays = [rate * replica.weight_decay for rate, replica in zip(rates, self.replicas, strict=True)]
-        return [*rates, *decays, *(1 / (1 - beta ** (step + 1)) for beta in (training.beta1, training.beta2))]
+    def _knob_rows(self, first: int) -> npt.NDArray[np.float64]:
+        """The same for all steps of a block [KNOB_STEPS, 2 R + 2]."""
+        training, steps = self.training, range(first, first + KNOB_STEPS)
+        factors: dict[tuple[object, ...], npt.NDArray[np.float64]] = {}  # few in a stack of many
+        rates_SR = np.empty((KNOB_STEPS, len(self.replicas)))
+        for number, replica in enumerate(self.replicas):
+            way = replica.schedule, replica.rate_changes
+            if way not in factors:  # a block reaches over the end
+                last = training.num_steps - 1
+                factors[way] = np.array([replica.factor(min(step, last), training.num_steps) for step in steps])
+            rates_SR[:, number] = replica.learning_rate * factors[way]
+        decays_SR = rates_SR * np.array([replica.weight_decay for replica in self.replicas])
+        powers = np.arange(first + 1, first + KNOB_STEPS + 1)
+        corrections = [1 / (1 - beta**powers) for beta in (training.beta1, training.beta2)]
+        return np.column_stack([rates_SR, decays_SR, *corrections])
 
     def _clip_factors(self, gradients: Parameters, replicas: slice) -> Tensor:
         """[R]: what scales each replica's gradient to at most its clip.
 
-        Squares are added in an order that does not depend on R, unlike a sum over the rows of a matrix.
+        Squares are added in an order that does not depend on R, unlike a sum over the rows of a matrix on a CPU; a GPU
+        would do such a product on one of its processors.
         """
-        square_R = sum(torch.linalg.vecdot(flat, flat) for flat in (each.flatten(1) for each in gradients.values()))
-        norm_R = torch.sqrt(torch.as_tensor(square_R)) + 1e-12
+        flats = [each.flatten(1) for each in gradients.values()]
+        if flats[0].is_cuda:
+            squares = [torch.linalg.vector_norm(flat, dim=1).square() for flat in flats]
+        else:
+            squares = [torch.linalg.vecdot(flat, flat) for flat in flats]
+        norm_R = torch.sqrt(torch.as_tensor(sum(squares))) + 1e-12
         if self._clip_R is None:
             self._clip_R = self._tensor([replica.clip for replica in self.replicas])
         return (self._clip_R[replicas] / norm_R).clamp_(max=1.0)
@@ -218,7 +232,7 @@ class StackedTraining:
     def _is_muons(self, name: str) -> bool:
         return self.training.optimizer == "muon" and name in transformer.MATRICES
 
-    def _tensor(self, values: Sequence[float] | Sequence[list[float]]) -> Tensor:
+    def _tensor(self, values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float64).to(self.parameters["bias"])
 
     def state(self) -> Parameters:

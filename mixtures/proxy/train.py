@@ -112,63 +112,31 @@ def train_plan(
     domains = read_held_out(manifest, settings.held_out_tokens)
     loader, folder = PlanLoader(plan, manifest), RunFolder(str(run))
     rank, num_ranks = join_processes(settings.device)
-    device = chosen_device(settings.device, rank)
-    shape = shape_of(settings.size, plan.vocab_size, settings.num_kv_heads, settings.tied)
     batch = rows_per_step(plan, settings, num_ranks)
-    mine = batch // num_ranks
-    training = Training(
-        shape=shape,
-        num_steps=plan.num_rows // batch,
-        sequence_length=plan.sequence_length,
-        num_sequences=mine,
-        num_micro_batches=settings.num_micro_batches or num_micro_batches(shape, mine, plan.sequence_length, device),
-        optimizer=settings.optimizer,
-        end_of_document=plan.end_of_document if settings.document_masks else None,
-        device=device,
-        bfloat16=device != "cpu",
-        fuse=device != "cpu",
-        deterministic=settings.deterministic,
-    )
-    replica = Replica(
-        seed=settings.seed,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        clip=settings.clip,
-        schedule=settings.schedule,
-        rate_changes=rate_changes(plan, batch),
-    )
+    training = training_of(plan, settings, batch, num_ranks, chosen_device(settings.device, rank))
+    replica = replica_of(plan, settings, batch)
     stack = StackedTraining(training, [replica], share=average if num_ranks > 1 else None)
-    shared = asdict(training) | {"device": "", "num_sequences": batch, "num_micro_batches": 0}
-    key = hash_json([plan.fingerprint, shared, asdict(replica)])
-    history = History.empty(training.num_steps, 1, 1, len(domains), device)
+    key = key_of(plan, training, replica, batch)
+    history = History.empty(training.num_steps, 1, 1, len(domains), training.device)
     checkpoint = f"trains/{settings.name}/checkpoint-{key}.safetensors"
     load_stack(folder, checkpoint, stack, history)
     if stack.step == 0:
-        first = training_rows(loader, 0, min(plan.num_rows, UNIGRAM_ROWS))
-        stack.start_at_unigram(
-            np.bincount(first[:, -plan.sequence_length :].clip(0).ravel(), minlength=plan.vocab_size)[None]
-        )
-    num_tokens = training.num_steps * batch * plan.sequence_length
-    flops_per_token, matmul = shape.flops_per_token(plan.sequence_length), num_ranks * matmul_flops_per_s(device)
-    before, began, started = float(history.seconds_R[0]), stack.step, time.monotonic()
-    saved = started
+        stack.start_at_unigram(first_counts(loader)[None])
+    watch = StopWatch(training, batch, num_ranks, stack.step)
+    before, saved = float(history.seconds_R[0]), watch.started
     while stack.step < training.num_steps:
         start, stop = rank_slice(stack.step * batch, batch, rank, num_ranks)
         losses_R = stack.train_step(training_rows(loader, start, stop)[None])
         history.losses_SR[stack.step - 1] = losses_R
         fault_point("train:step")
-        now = time.monotonic()
-        last = stack.step == training.num_steps
-        if last:
-            wait_for(device)
-        rate = (stack.step - began) * batch * plan.sequence_length / (time.monotonic() - started)
-        progress(Pace(stack.step * batch * plan.sequence_length, num_tokens, rate, rate * flops_per_token / matmul))
-        if rank == 0 and (now - saved >= settings.checkpoint_s or last):
-            history.seconds_R[0] = before + now - started
+        if last := stack.step == training.num_steps:
+            wait_for(training.device)
+        progress(watch.pace(stack.step))
+        if rank == 0 and (time.monotonic() - saved >= settings.checkpoint_s or last):
+            history.seconds_R[0] = before + watch.seconds
             save_stack(folder, checkpoint, stack, [key], history)
-            saved = now
-    seconds = time.monotonic() - started
-    rate = (stack.step - began) * batch * plan.sequence_length / seconds
+            saved = time.monotonic()
+    seconds, pace, shape = before + watch.seconds, watch.pace(stack.step), training.shape
     bits_K = measure(stack, domains, manifest.tokenizer)[0].tolist()
     result = TrainResult(
         size=settings.size,
@@ -176,13 +144,13 @@ def train_plan(
         num_parameters=shape.num_parameters,
         num_processes=num_ranks,
         steps=training.num_steps,
-        tokens=num_tokens,
-        tokens_per_step=batch * plan.sequence_length,
-        flops=num_tokens * flops_per_token,
-        seconds=before + seconds,
-        tokens_per_s=rate,
-        matmul_flops_per_s=matmul,
-        mfu=rate * flops_per_token / matmul,
+        tokens=pace.total,
+        tokens_per_step=watch.tokens_per_step,
+        flops=pace.total * watch.flops_per_token,
+        seconds=seconds,
+        tokens_per_s=pace.tokens_per_s,
+        matmul_flops_per_s=watch.matmul_flops_per_s,
+        mfu=pace.mfu,
         bits_per_byte={domain.name: bits for domain, bits in zip(domains, bits_K, strict=True)},
         unigram={domain.name: domain.unigram_bits_per_byte for domain in domains},
         tasks={task.name: score_task(stack.parameters, shape, task, bfloat16=training.bfloat16)[0] for task in tasks},
@@ -190,6 +158,65 @@ def train_plan(
     if rank == 0:
         write_result(folder, f"trains/{settings.name}", stack, history, result)
     return result
+
+
+def training_of(plan: Plan, settings: TrainSettings, batch: int, num_ranks: int, device: str) -> Training:
+    """How this process trains on the plan; `batch` is rows a step of all processes."""
+    mine = batch // num_ranks
+    shape = shape_of(settings.size, plan.vocab_size, settings.num_kv_heads, settings.tied)
+    fewest = num_micro_batches(shape, mine, plan.sequence_length, device)
+    return Training(
+        shape=shape,
+        num_steps=plan.num_rows // batch,
+        sequence_length=plan.sequence_length,
+        num_sequences=mine,
+        num_micro_batches=settings.num_micro_batches or fewest,
+        optimizer=settings.optimizer,
+        end_of_document=plan.end_of_document if settings.document_masks else None,
+        device=device,
+        bfloat16=device != "cpu",
+        fuse=device != "cpu",
+        deterministic=settings.deterministic,
+    )
+
+
+def key_of(plan: Plan, training: Training, replica: Replica, batch: int) -> str:
+    """Names what training depends on, but for the number of processes and their devices."""
+    shared = asdict(training) | {"device": "", "num_sequences": batch, "num_micro_batches": 0}
+    return hash_json([plan.fingerprint, shared, asdict(replica)])
+
+
+def replica_of(plan: Plan, settings: TrainSettings, batch: int) -> Replica:
+    """The one model; `batch` is rows a step."""
+    return Replica(
+        seed=settings.seed,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        clip=settings.clip,
+        schedule=settings.schedule,
+        rate_changes=rate_changes(plan, batch),
+    )
+
+
+class StopWatch:
+    """Measures the rate of training since this process began, at step `began`, and what the device could do."""
+
+    def __init__(self, training: Training, batch: int, num_ranks: int, began: int) -> None:
+        self.tokens_per_step = batch * training.sequence_length
+        self.num_tokens = training.num_steps * self.tokens_per_step
+        self.flops_per_token = training.shape.flops_per_token(training.sequence_length)
+        self.matmul_flops_per_s = num_ranks * matmul_flops_per_s(training.device)
+        self.began, self.started = began, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def pace(self, step: int) -> Pace:
+        """After `step` steps of the training."""
+        rate = (step - self.began) * self.tokens_per_step / self.seconds
+        mfu = rate * self.flops_per_token / self.matmul_flops_per_s
+        return Pace(step * self.tokens_per_step, self.num_tokens, rate, mfu)
 
 
 def rate_changes(plan: Plan, batch: int) -> tuple[tuple[int, float], ...]:
@@ -213,6 +240,13 @@ def rate_changes(plan: Plan, batch: int) -> tuple[tuple[int, float], ...]:
         ]
         position += rows
     return () if all(factor == 1.0 for _, factor in changes) else tuple(changes)
+
+
+def first_counts(loader: PlanLoader) -> npt.NDArray[np.int64]:
+    """How often each token is a target in the first rows, [V]."""
+    plan = loader.plan
+    rows = training_rows(loader, 0, min(plan.num_rows, UNIGRAM_ROWS))
+    return np.bincount(rows[:, -plan.sequence_length :].clip(0).ravel(), minlength=plan.vocab_size)
 
 
 def training_rows(loader: PlanLoader, start: int, stop: int) -> npt.NDArray[np.int64]:

@@ -23,7 +23,7 @@ width, L layers, V vocabulary. Cost: `Shape.flops_per_token`.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -254,12 +254,18 @@ def heads(x_RNE: Tensor, T: int, num_heads: int) -> Tensor:
 
 def per_sequence(sharpness_RH: Tensor, B: int) -> Tensor:
     """[R B, H, 1, 1]: each replica's numbers for each of its sequences."""
-    return sharpness_RH.repeat_interleave(B, dim=0)[:, :, None, None]
+    R, H = sharpness_RH.shape
+    return sharpness_RH[:, None].expand(R, B, H).reshape(R * B, H, 1, 1)
 
 
-@lru_cache(maxsize=64)
 def rotary_angles(T: int, head_width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     """Cosines and sines [T, K / 2] of position * base^(-2 i / K), computed in float64, kept for the next step."""
+    cos, sin = _rotary_angles(1 << (T - 1).bit_length(), head_width, dtype, device)
+    return cos[:T], sin[:T]
+
+
+@cache  # never dropped: a captured step reads them. Evaluation has windows of every length, so powers of two.
+def _rotary_angles(T: int, head_width: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
     rates = ROTARY_BASE ** (-np.arange(0, head_width, 2) / head_width)
     angles: npt.NDArray[np.float64] = np.outer(np.arange(T), rates)
     return torch.from_numpy(np.cos(angles)).to(device, dtype), torch.from_numpy(np.sin(angles)).to(device, dtype)
