@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,12 +21,25 @@ pytestmark = [
 ]
 
 
-def test_every_value_equals_datatroves() -> None:
+def answer(script: str, *arguments: str) -> Any:
+    """What a script of tests/real prints, run where datatrove is installed."""
     environment = os.environ | {"PYTHONPATH": str(ROOT / ".typing"), "OMP_NUM_THREADS": "1"}
-    command = [str(PYTHON), str(ROOT / "tests/real/datatrove_filters.py"), os.environ["CORPUSMILL_DATA"]]
+    command = [str(PYTHON), str(ROOT / "tests/real" / script), os.environ["CORPUSMILL_DATA"], *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_documents_altered_to_each_side_of_every_threshold() -> None:
+    """Two for each rule; thirty: benchmarks/results/2026-11-25-filters.md."""
+    found = answer("altered_documents.py", "2")
+    assert len(found) == 27 + 9
+    assert all(counts["documents"] >= 1 for counts in found.values()), found
+    assert {rule: counts for rule, counts in found.items() if counts["unequal"]} == {}
+
+
+def test_every_value_equals_datatroves() -> None:
+    found = answer("datatrove_filters.py")
     sizes = found["sizes"]
     assert sizes["en"] >= 5000
     assert all(size >= 200 for size in sizes.values()), sizes
