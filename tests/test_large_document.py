@@ -1,7 +1,7 @@
 """A document of 16 MiB, the largest that is read, stays within the memory bound of the measures.
 
 A word takes 21 bytes and a line 41 while a batch is measured, so what a byte of text takes depends on how long they
-are: English prose 32 bytes at most, Chinese, where a letter is a word, 64, lines of one letter 80 (1.25 GiB for 16 MiB).
+are: English prose 32 at most, Chinese, where a letter is a word, 64, lines of one letter 80 (1.25 GiB in all).
 """
 
 import subprocess
