@@ -12,7 +12,14 @@ from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels import classifier_rows, text_classifier
 from corpusmill.stages.measure.prediction import Predictor
 from corpusmill.stages.models.fasttext_model import find_dictionary, read_model
-from corpusmill.stages.models.linear_classifier import Features, fit_logistic, inverse_frequency, quantise, train_linear
+from corpusmill.stages.models.linear_classifier import (
+    Features,
+    fit_logistic,
+    inverse_frequency,
+    log_count_ratio,
+    quantise,
+    train_linear,
+)
 from corpusmill.stages.models.model_file import load_model
 
 WORDS = ("the", "old", "garden", "buy", "pills", "!", "schön", "花", "园")
@@ -88,7 +95,7 @@ def test_products_equal_those_of_the_dense_matrix(lists: list[list[int]]) -> Non
     values = np.array([line + 0.5 for line in range(len(lists))], dtype=np.float64)
     assert classifier_rows.means(rows, begins, weights) == pytest.approx(dense @ weights)
     assert classifier_rows.spread(rows, begins, values, 5) == pytest.approx(values @ dense)
-    assert classifier_rows.count_lines_with(rows, begins, 5).tolist() == (dense > 0).sum(axis=0).tolist()
+    assert classifier_rows.sum_lines_with(rows, begins, values, 5) == pytest.approx(values @ (dense > 0))
     kept, starts = classifier_rows.keep_rows(rows, begins, np.array([0, -1, 1, -1, 2], dtype=np.int32))
     for line, entries in enumerate(lists):
         assert kept[starts[line] : starts[line + 1]].tolist() == [row // 2 for row in entries if row % 2 == 0]
@@ -126,3 +133,11 @@ def test_a_row_is_as_common_as_in_the_language_that_uses_it_most() -> None:
     assert found == pytest.approx([1, 1 + np.log(3 / 2), 1 + np.log(3), 1 + np.log(3)])  # de is too small to count
     with pytest.raises(ValueError, match="do not stand together"):
         inverse_frequency(rows, begins, ["en", "de", "en"], 4)
+
+
+def test_a_rows_ratio_is_that_of_its_shares_of_both_sides() -> None:
+    rows = np.array([0, 1, 0, 0, 2], dtype=np.int32)
+    begins = np.array([0, 2, 3, 5], dtype=np.int64)
+    found = log_count_ratio(rows, begins, np.array([1.0, 0.0, 0.0]), np.array([1.0, 2.0, 0.5]), 4)
+    positive, negative = np.array([2, 2, 1, 1]) / 3, np.array([3.5, 1, 1.5, 1]) / 4.5
+    assert found == pytest.approx(np.abs(np.log(positive / negative)))

@@ -134,19 +134,19 @@ def spread(
 
 
 @kernel
-def count_lines_with(
-    rows: npt.NDArray[np.int32], begins: npt.NDArray[np.int64], num_rows: int
-) -> npt.NDArray[np.int32]:
-    """int32 [M]: in how many lines each row occurs."""
-    counts = np.zeros(num_rows, dtype=np.int32)
+def sum_lines_with(
+    rows: npt.NDArray[np.int32], begins: npt.NDArray[np.int64], values: npt.NDArray[np.float64], num_rows: int
+) -> npt.NDArray[np.float64]:
+    """float64 [M]: the sum of the values [N] of the lines in which each row occurs."""
+    sums = np.zeros(num_rows, dtype=np.float64)
     last = np.full(num_rows, -1, dtype=np.int32)
     for line in range(begins.shape[0] - 1):
         for i in range(begins[line], begins[line + 1]):
             row = rows[i]
             if last[row] != line:
                 last[row] = line
-                counts[row] += 1
-    return counts
+                sums[row] += values[line]
+    return sums
 
 
 @kernel
@@ -176,5 +176,5 @@ def warmup() -> None:
     weights = np.zeros(3, dtype=np.float64)
     means(rows, begins, weights)
     spread(rows, begins, weights[:1], 3)
-    count_lines_with(rows, begins, 3)
+    sum_lines_with(rows, begins, weights[:1], 3)
     keep_rows(rows, begins, np.zeros(3, dtype=np.int32))

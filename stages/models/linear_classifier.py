@@ -4,14 +4,16 @@ fastText's own training is one pass of stochastic steps after the other, without
 labels a convex fit of the same features generalises better (in five-fold cross-validation on German comments ROC-AUC
 0.848 against 0.832). A two-label fastText model is linear in the mean of its rows, so the fit is one:
 
-    p(positive) = logistic(offset + mean over the rows r of the text of idf(r)^k * weight(r))
+    p(positive) = logistic(offset + mean over the rows r of the text of idf(r)^k * (0.1 + ratio(r))^m * weight(r))
 
-with an L2 penalty on `weight`, a setting k and idf(r) = 1 + ln((1 + N) / (1 + lines with r)): rare rows may weigh
-more, as in tf-idf. N and the lines with r are those of one language, the one in which r is most common: among lines of
-many languages the most common word of a small one would look rare. Rows are words, character n-grams and word n-grams
-as fastText finds and hashes them. The `cutoff` rows of the largest idf^k |weight| sqrt(lines) stay, the fit is repeated
-on them, and they are written with 256 levels, a byte each, in fastText's quantised format with two dimensions: the
-row's value, and a constant for the offset. fastText itself loads the file and gives the same scores. No random numbers,
+with an L2 penalty on `weight`, settings k and m and idf(r) = 1 + ln((1 + N) / (1 + lines with r)): rare rows may weigh
+more, as in tf-idf. ratio(r) says how unevenly the labels have r, as in Wang and Manning 2012, "Baselines and Bigrams"
+(there it is the only factor): the weights of rows that tell the labels apart are held to zero less. N and the lines
+with r are those of one language, the one in which r is most common: among lines of many languages the most common word
+of a small one would look rare. Rows are words, character n-grams and word n-grams as fastText finds and hashes them.
+The `cutoff` rows of the largest |factors * weight| sqrt(lines) stay, the fit is repeated on them, and they are written
+with 256 levels, a byte each, in fastText's quantised format with two dimensions: the row's value, and a constant for
+the offset. fastText itself loads the file and gives the same scores. No random numbers,
 no threads: same examples, same bytes.
 """
 
@@ -33,6 +35,7 @@ from corpusmill.stages.models.fasttext_model import find_dictionary
 Floats: TypeAlias = npt.NDArray[np.float64]
 NUM_LEVELS = 256
 MAX_STEPS = 300
+RATIO_FLOOR = 0.1
 MIN_LANGUAGE_LINES = 500
 LAYOUT_WORDS = ("xline", "xrun")
 
@@ -48,6 +51,7 @@ class Features:
     cutoff: int
     penalty: float  # penalty / 2 * |weight|^2 is added to the summed loss
     idf_power: float = 2.0  # k: 0 lets what every text has, such as its layout, weigh as much as rare words
+    ratio_power: float = 0.0  # m: 0 does without the ratio of counts
     layout_weight: float = 1.0  # the words of a line's end and of runs (see kernels/spacing.py) weigh so much more
     min_lines: int = 2  # a row that occurs in fewer lines is left out
 
@@ -74,11 +78,12 @@ def train_linear(
     data, offsets = text_buffers(pa.array(lines, pa.large_string()))
     rows, begins = kernels.list_rows(data, offsets, *dictionary.arrays(), *empty, *settings)
     num_rows = len(words) + features.bucket
-    counts = kernels.count_lines_with(rows, begins, num_rows)
-    scales = inverse_frequency(rows, begins, languages, num_rows) ** features.idf_power
-    scales[[number for number, word in enumerate(words) if word.startswith(LAYOUT_WORDS)]] *= features.layout_weight
     label, weight = np.array(positive, dtype=np.float64), np.array(weights, dtype=np.float64)
-
+    counts = kernels.sum_lines_with(rows, begins, np.ones(len(lines)), num_rows)
+    scales = inverse_frequency(rows, begins, languages, num_rows) ** features.idf_power
+    if features.ratio_power:
+        scales *= (RATIO_FLOOR + log_count_ratio(rows, begins, label, weight, num_rows)) ** features.ratio_power
+    scales[[number for number, word in enumerate(words) if word.startswith(LAYOUT_WORDS)]] *= features.layout_weight
     chosen = np.flatnonzero(counts >= features.min_lines)
     value, _ = _fit_on(chosen, rows, begins, scales, label, weight, features.penalty)
     if len(chosen) > features.cutoff:
@@ -126,9 +131,22 @@ def inverse_frequency(
     counted = [bool(size >= MIN_LANGUAGE_LINES or size == sizes.max()) for size in sizes]
     idf = np.full(num_rows, np.inf)
     for first, stop in (edge for edge, enough in zip(pairwise(edges), counted, strict=True) if enough):
-        counts = kernels.count_lines_with(rows, begins[first : stop + 1], num_rows)
+        counts = kernels.sum_lines_with(rows, begins[first : stop + 1], np.ones(stop - first), num_rows)
         np.minimum(idf, 1 + np.log((1 + stop - first) / (1 + counts)), out=idf)
     return idf
+
+
+def log_count_ratio(
+    rows: npt.NDArray[np.int32], begins: npt.NDArray[np.int64], label: Floats, weight: Floats, num_rows: int
+) -> Floats:
+    """[M] |ln(share of positive lines with the row / share of negative ones)|, of weighed lines, one added to each."""
+    from corpusmill.stages.kernels import classifier_rows as kernels
+
+    sides = weight * label, weight * (1 - label)
+    positive, negative = (
+        (1 + kernels.sum_lines_with(rows, begins, side, num_rows)) / (2 + side.sum()) for side in sides
+    )
+    return np.asarray(np.abs(np.log(positive / negative)), dtype=np.float64)
 
 
 def _fit_on(

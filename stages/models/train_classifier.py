@@ -45,7 +45,7 @@ class TrainSettings:
     """fastText's settings under its names; `cutoff` is the number of rows that the quantised model keeps, None: all.
 
     `trainer` is fastText's own, or `logistic`, a regularised fit over the same features (see linear_classifier), which
-    has `penalty`, `idf_power` and `layout_weight` instead of dim, epoch and lr.
+    has `penalty`, `idf_power`, `ratio_power` and `layout_weight` instead of dim, epoch and lr.
     """
 
     positive: str
@@ -54,6 +54,7 @@ class TrainSettings:
     trainer: Literal["fasttext", "logistic"] = "fasttext"
     penalty: float = 1.0
     idf_power: float = 2.0
+    ratio_power: float = 0.0
     layout_weight: float = 1.0
     dim: int = 16
     epoch: int = 5
@@ -245,6 +246,7 @@ def _train_logistic(training: Sequence[Example], model: Path, settings: TrainSet
         cutoff=settings.cutoff or settings.bucket,
         penalty=settings.penalty,
         idf_power=settings.idf_power,
+        ratio_power=settings.ratio_power,
         layout_weight=settings.layout_weight,
     )
     train_linear(
