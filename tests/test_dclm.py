@@ -2,6 +2,8 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -260,3 +262,48 @@ def test_nulls_stay_null() -> None:
     batch, columns = Dclm().open().change(batch_of([PLAIN, None, ""]))
     assert batch.column("text").to_pylist() == [PLAIN, None, ""]
     assert columns["dclm_kept_lines"].to_pylist() == [1, 0, 0]
+
+
+OFF = Dclm(
+    line_feeds=False, max_uppercase_ratio=None, max_digit_ratio=None, counters=False, min_line_words=None, phrases=False
+)
+LONG = "One may add as many more as one likes to this line of many words, items in cart"
+END = f"{LONG} Read more..."
+CAPITALS = "OVER THAMES\n\nover thames\nOver, Thames\n\nOver, thames"
+DIGITS = "7x\n\n7xy\n\n7yz\nwxyz"
+
+
+@pytest.mark.parametrize(
+    ("step", "text", "left"),
+    [
+        ({"max_uppercase_ratio": 2 / 12}, "Over, Thames", "Over, Thames"),
+        ({"max_uppercase_ratio": 2 / 12 - 1e-6}, "Over, Thames", None),
+        ({"max_uppercase_ratio": 1.0}, CAPITALS, CAPITALS),
+        ({"max_uppercase_ratio": 2 / 12}, CAPITALS, "over thames\nOver, Thames\n\nOver, thames"),
+        ({"max_uppercase_ratio": 1 / 12}, CAPITALS, "over thames\n\nOver, thames"),
+        ({"max_uppercase_ratio": 0.0}, CAPITALS, "over thames"),
+        ({"max_digit_ratio": 1.0}, "12345", "12345"),
+        ({"max_digit_ratio": 1 - 1e-6}, "12345", None),
+        ({"max_digit_ratio": 0.5}, DIGITS, DIGITS),
+        ({"max_digit_ratio": 1 / 3}, DIGITS, "7xy\n\n7yz\nwxyz"),
+        ({"max_digit_ratio": 0.0}, DIGITS, "wxyz"),
+        ({"counters": True}, "99K quotes\n\nGood day.\n\nAll 4 views.\n4 views", "Good day.\n\nAll 4 views."),
+        ({"counters": True}, "12345" * 10 + "\n" + "12345" * 10 + " likes", "12345" * 10),
+        ({"min_line_words": 2}, "Two words\n\na b c d e f\n  and more\nOne", "Two words\n\na b c d e f\n  and more"),
+        ({"phrases": True}, f"We see 3 items in cart so far\n  items in cart  \n{LONG}", f"We see 3 so far\n{LONG}"),
+        ({"phrases": True}, f"sign-in now\nsign-in  \nI sign-in.\nsign-in {LONG}", f"now\nI sign-in.\nsign-in {LONG}"),
+        ({"phrases": True}, f"Do read more...\n read more...\nRead more...on!\n{END}", f"Do\nRead more...on!\n{END}"),
+        ({"line_feeds": True}, "Over\n\n\n\n\nThames", "Over\n\nThames"),
+        ({"line_feeds": True}, "a\n\n\nb\n\n\nc\nd\n\ne", "a\n\nb\n\nc\nd\n\ne"),
+    ],
+)  # fmt: skip
+def test_each_step_alone_does_what_dclms_own_tests_ask_of_it(step: dict[str, Any], text: str, left: str | None) -> None:
+    """The cases of DCLM's test_modifiers.py in other words; None: no line is left."""
+    edited, counts = changed(text, replace(OFF, **step))
+    assert (edited, counts["kept_lines"]) == ((text, 0) if left is None else (left, left.count("\n") + 1))
+
+
+@pytest.mark.parametrize("noun", NOUNS.split("|"))
+def test_every_noun_of_a_counter(noun: str) -> None:
+    text = f"3 {noun}\n3,000 {noun}\n123K {noun}!\n 5.1M   {noun}  \nNo counter is here."
+    assert changed(text, replace(OFF, counters=True))[0] == "No counter is here."
