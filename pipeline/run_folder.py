@@ -95,11 +95,12 @@ class RunFolder:
             raise DamagedFileError(f"{self.url}/{name}: missing. Build again: finished units are kept.") from error
 
     def arrow_source(self, name: str) -> pa.NativeFile:
-        """A file of the run for Arrow readers; memory-mapped on a local disk."""
+        """A file of the run for Arrow readers. Read, not mapped: mapped pages count as the process's memory; a
+        build of 2 GB in one file took 1,279 MiB instead of 682, at the same speed."""
         if self.local is None:
             return pa.PythonFile(cast("Any", self.open(name)), mode="r")
         try:
-            return pa.memory_map(self.path(name), "r")
+            return pa.OSFile(self.path(name), "r")
         except FileNotFoundError as error:
             raise DamagedFileError(f"{self.url}/{name}: missing. Build again: finished units are kept.") from error
 
