@@ -2,8 +2,11 @@
 
 Each repetition is a process of its own that opens the tokenizer, compiles or loads its kernels, and encodes all
 documents with an empty table; only the encoding is on the clock. One thread; the library through its own batch call;
-the ids must be equal. Inputs are JSON lines with a field `text` (.zst) and folders, whose .py files are code.
-Tokenizers are trained on every fourth document unless `--sentencepiece`, `--unigram` and `--byte-level` give some.
+the ids must be equal. `tokenize to shards` is from kept documents to finished token files. Of its CPU seconds, those of
+reading the kept Parquet and of the encoder are clocked apart; what is left (end ids, counts of words, order, checksums,
+indexes, files) is the writing, given as a share of the encoder's.
+Inputs are JSON lines with a field `text` (.zst) and folders, whose .py files are code. Tokenizers are trained on every
+fourth document unless `--sentencepiece`, `--unigram` and `--byte-level` give some.
 
     python benchmarks/tokens.py --input $CORPUSMILL_DATA/domains/*.train.jsonl.zst .venv/lib --json
 """
@@ -37,10 +40,12 @@ def main() -> None:
     parser.add_argument("--unigram", type=Path, help="a unigram model")
     parser.add_argument("--byte-level", type=Path, help="a tokenizer.json")
     parser.add_argument("--only", help="names that contain this")
+    parser.add_argument("--peer-repetitions", type=int, help="of the peers, which are slow; default: as many as ours")
     parser.add_argument("--quick", action="store_true", help="3 repetitions on the first 4 MiB of each group")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     repetitions = 3 if arguments.quick else 5
+    theirs = min(repetitions, arguments.peer_repetitions or repetitions)
     groups = group_texts(arguments.input or default_input(), QUICK if arguments.quick else FULL)
     results = []
     with tempfile.TemporaryDirectory() as name:
@@ -59,11 +64,13 @@ def main() -> None:
             tokenizer = given or train(trainer, groups, folder)
             for group, place in places.items():
                 if not arguments.only or arguments.only in f"{kind} encode {group}":
-                    results.append(compare(f"{kind} encode {group}", "ours", peer, tokenizer, place, repetitions))
+                    results.append(
+                        compare(f"{kind} encode {group}", "ours", peer, tokenizer, place, repetitions, theirs)
+                    )
             for each in shards:
                 if not arguments.only or arguments.only in each:
                     place = places.get("en") or next(iter(places.values()))
-                    results.append(compare(each, "shards", "datatrove", tokenizer, place, min(3, repetitions)))
+                    results.append(compare(each, "shards", "datatrove", tokenizer, place, repetitions, theirs))
     if arguments.json:
         print(json.dumps({"results": results}))
 
@@ -76,11 +83,15 @@ def default_input() -> list[Path]:
     return sorted(Path(data).glob("domains/*.train.jsonl.zst"))
 
 
-def compare(name: str, mine: str, peer: str, tokenizer: Path, texts: Path, repetitions: int) -> dict[str, Any]:
-    """Ours and the peer by turns."""
+def compare(
+    name: str, mine: str, peer: str, tokenizer: Path, texts: Path, repetitions: int, theirs: int
+) -> dict[str, Any]:
+    """Ours and the peer by turns, the peer `theirs` times."""
     runs: dict[str, list[dict[str, Any]]] = {mine: [], peer: []}
-    for _ in range(repetitions):
+    for repetition in range(repetitions):
         for engine, found in runs.items():
+            if engine == peer and repetition >= theirs:
+                continue
             command = [sys.executable, str(WORKER), engine, str(tokenizer), str(texts)]
             environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -89,25 +100,27 @@ def compare(name: str, mine: str, peer: str, tokenizer: Path, texts: Path, repet
             found.append(json.loads(done.stdout.splitlines()[-1]))
     if {run["hash"] for run in runs[mine]} != {run["hash"] for run in runs[peer]}:
         raise SystemExit(f"{name}: the ids differ")
-    ours, theirs = ([run["mb_per_s"] for run in runs[engine]] for engine in (mine, peer))
+    ours, others = ([run["mb_per_s"] for run in runs[engine]] for engine in (mine, peer))
     first = runs[mine][0]
     result = {
         "name": name,
         "unit": "MB/s",
         "ours": round(statistics.median(ours), 2),
         "peer": f"{peer}=={metadata.version(peer)}",
-        "theirs": round(statistics.median(theirs), 2),
-        "ratio": round(statistics.median(ours) / statistics.median(theirs), 2),
-        "spread": [round(min(ours), 2), round(max(ours), 2), round(min(theirs), 2), round(max(theirs), 2)],
+        "theirs": round(statistics.median(others), 2),
+        "ratio": round(statistics.median(ours) / statistics.median(others), 2),
+        "spread": [round(min(ours), 2), round(max(ours), 2), round(min(others), 2), round(max(others), 2)],
+        "repetitions": [len(ours), len(others)],
         "peak_mib": max(run["peak_mib"] for run in runs[mine]),
         "bytes": first["bytes"],
         "segments_answered": first.get("answered"),
         "open_s": round(statistics.median(run["open_s"] for run in runs[mine]), 2),
     }
     if mine == "shards":
-        result["encode_alone_s"] = round(statistics.median(run["encode_alone_s"] for run in runs[mine]), 3)
-        result["tokenize_s"] = round(statistics.median(run["tokenize_s"] for run in runs[mine]), 3)
-        result["phases"] = {phase: round(seconds, 3) for phase, seconds in first["phases"].items()}
+        for part in ("read_s", "encode_s", "write_s"):
+            result[part] = round(statistics.median(run[part] for run in runs[mine]), 3)
+        result["write_share"] = round(statistics.median(run["write_s"] / run["encode_s"] for run in runs[mine]), 3)
+        result["phases"] = {phase: [round(each, 3) for each in both] for phase, both in first["phases"].items()}
     print(shown(result), file=sys.stderr)
     return result
 
@@ -180,7 +193,12 @@ def shown(result: dict[str, Any]) -> str:
         f"{result['name']}: ours {result['ours']} MB/s, {result['peer']} {result['theirs']} MB/s, {result['ratio']}x; "
         f"{result['bytes'] / 1e6:.1f} MB"
         + (f", {answered:.1%} of segments from the table" if answered is not None else "")
-        + (f", encoding alone {result['encode_alone_s']} of {result['tokenize_s']} s" if "tokenize_s" in result else "")
+        + (
+            f", reading {result['read_s']} s, encoding {result['encode_s']} s, writing {result['write_s']} s: "
+            f"{result['write_share']:.1%} on top of encoding"
+            if "write_s" in result
+            else ""
+        )
         + f", {result['peak_mib']} MiB, opening {result['open_s']} s"
     )
 

@@ -10,6 +10,8 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,21 +62,26 @@ def opened(path: Path) -> Any:
 
 def ours(path: Path, given: list[pa.RecordBatch]) -> dict[str, Any]:
     """Our encoder with an empty table; kernels are compiled or loaded before the clock starts."""
-    from corpusmill.stages.kernels.segment_table import new_table
-
     started = time.perf_counter()
     encoder = opened(path)
     encoder.encode(pa.array(["warm é 中文"], pa.large_string()))
-    if hasattr(encoder, "table"):
-        encoder.table = new_table()
-    if hasattr(encoder, "memo"):
-        encoder.memo[:] = 0
+    empty(encoder)
     open_s = time.perf_counter() - started
     started = time.perf_counter()
     found = [encoder.encode(batch.column("text"))[0] for batch in given]
     seconds = time.perf_counter() - started
     answered = round(encoder.share_answered(), 4) if hasattr(encoder, "share_answered") else None
     return measured(given, seconds, open_s, digest_of(found)) | {"answered": answered}
+
+
+def empty(encoder: Any) -> None:
+    """Forget all segments, where it is an encoder of ours."""
+    from corpusmill.stages.kernels.segment_table import new_table
+
+    if hasattr(encoder, "table"):
+        encoder.table = new_table()
+    if hasattr(encoder, "memo"):
+        encoder.memo[:] = 0
 
 
 def sentencepiece(path: Path, given: list[pa.RecordBatch]) -> dict[str, Any]:
@@ -115,14 +122,38 @@ TOKENIZING = ("tokens/encode", "tokens/layout", "tokens/place", "tokens/manifest
 
 
 def shards(path: Path, texts: Path) -> dict[str, Any]:
-    """Kept documents to token files: the phases from encoding to the manifest, in one process, opening outside."""
+    """Kept documents to token files: the phases from encoding to the manifest, in one process, opening outside.
+
+    Their CPU time has three parts, each on its own clock: reading kept documents, the encoder, and all the rest, which
+    is the writing of shards; the speed is by wall time. A small build before the clock starts loads or compiles what a
+    process needs once.
+    """
+    from corpusmill.stages.tokens import encode
+
+    small = pa.ipc.open_file(str(texts)).read_all().slice(0, 20)
+    with tempfile.TemporaryDirectory() as folder:
+        few = Path(folder, "few.arrow")
+        with pa.ipc.new_file(str(few), small.schema) as writer:
+            writer.write_table(small)
+        token_build(path, few)
+        encode._OPENED.clear()
+    clock: dict[str, float] = dict.fromkeys(("open", "open_wall", "read", "encode"), 0.0)
+    encode.opened = partial(timed_opening, encode.opened, clock)
+    encode.read_part = partial(timed_reading, encode.read_part, clock)
+    phases = token_build(path, texts)
+    wall, cpu = (sum(phases[phase][number] for phase in TOKENIZING) for number in (0, 1))
+    writing = cpu - clock["open"] - clock["read"] - clock["encode"]
+    found = {"read_s": clock["read"], "encode_s": clock["encode"], "write_s": writing, "phases": phases}
+    return measured(batches(str(texts)), wall - clock["open_wall"], clock["open_wall"], "") | found
+
+
+def token_build(tokenizer: Path, texts: Path) -> dict[str, tuple[float, float]]:
+    """(wall, CPU) seconds of every phase of a build of these texts that holds nothing out."""
     from corpusmill.pipeline.build import all_receipts, build, plan_phases
     from corpusmill.pipeline.engine import LocalEngine
     from corpusmill.pipeline.recipe import Recipe
     from corpusmill.pipeline.run_folder import RunFolder
-    from corpusmill.stages.kernels.segment_table import new_table
     from corpusmill.stages.names import StageTable, token_phases
-    from corpusmill.stages.tokens import encode
 
     with tempfile.TemporaryDirectory() as folder:
         write_jsonl(texts, Path(folder, "texts.jsonl"))
@@ -130,36 +161,50 @@ def shards(path: Path, texts: Path) -> dict[str, Any]:
             "format": 1,
             "name": "bench",
             "sources": {"all": {"read": "jsonl", "paths": [f"{folder}/texts.jsonl"]}},
-            "tokenizer": {"load": str(path)},
+            "tokenizer": {"load": str(tokenizer)},
             "tokens": {"held_out": 0.0},
         }
         recipe = Recipe.build(tree, StageTable())
         run = RunFolder(f"{folder}/run")
-        opened(path).encode(pa.array(["warm"], pa.large_string()))  # compiles
-        seconds: dict[str, float] = {}
-        real = encode.opened
-
-        def timed(run: RunFolder) -> Any:
-            started = time.perf_counter()
-            found = real(run)
-            if hasattr(found, "table"):
-                found.table = new_table()
-            seconds["open"] = time.perf_counter() - started
-            return found
-
-        encode.opened = timed
         build(recipe, json.dumps(tree), plan_phases(recipe, token_phases), run, LocalEngine(1))
+        seconds: dict[str, tuple[float, float]] = {}
         for receipt in all_receipts(run):
-            seconds[receipt.phase] = seconds.get(receipt.phase, 0.0) + float(receipt.run["seconds"])
-    took = sum(seconds[phase] for phase in TOKENIZING) - seconds["open"]
-    given = batches(str(texts))
-    encoder = opened(path)
-    started = time.perf_counter()
-    for batch in given:
-        encoder.encode(batch.column("text"))
-    alone = time.perf_counter() - started
-    result = measured(given, took, seconds["open"], "")
-    return result | {"encode_alone_s": alone, "tokenize_s": took, "phases": seconds}
+            wall, cpu = seconds.get(receipt.phase, (0.0, 0.0))
+            seconds[receipt.phase] = (wall + float(receipt.run["seconds"]), cpu + float(receipt.run["cpu_s"]))
+    return seconds
+
+
+def timed_opening(real: Callable[[Any], Any], clock: dict[str, float], run: Any) -> Any:
+    """Opens the run's tokenizer with an empty table; its `encode` adds to the clock."""
+    started, wall = time.process_time(), time.perf_counter()
+    encoder = real(run)
+    empty(encoder)
+    clock["open"] += time.process_time() - started
+    clock["open_wall"] += time.perf_counter() - wall
+    encode = encoder.encode
+
+    def timed(texts: Any) -> Any:
+        begun = time.process_time()
+        found = encode(texts)
+        clock["encode"] += time.process_time() - begun
+        return found
+
+    encoder.encode = timed
+    return encoder
+
+
+def timed_reading(
+    real: Callable[..., Iterator[Any]], clock: dict[str, float], *args: Any, **more: Any
+) -> Iterator[Any]:
+    """The batches of a part; what it takes to read them adds to the clock."""
+    rows = real(*args, **more)
+    while True:
+        started = time.process_time()
+        batch = next(rows, None)
+        clock["read"] += time.process_time() - started
+        if batch is None:
+            return
+        yield batch
 
 
 def datatrove(path: Path, texts: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Token files whose blocks are compared with their checksums when they are first read.
 
-`.sums` beside a `.bin` holds BLAKE2b-128 of every MiB. A reader that was asked to check reads the whole block of the
+`.sums` beside a `.bin` holds BLAKE3-128 of every MiB. A reader that was asked to check reads the whole block of the
 first token that it needs of it, once, and remembers: about 1 GB/s, then nothing. On an object store it fetches the MiB.
 """
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from corpusmill.mixtures.block_cache import StoredTokens
 from corpusmill.pipeline.errors import DamagedFileError
-from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, RunFolder, new_checksum
+from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, Checksum, RunFolder
 
 BLOCK_BYTES = 1 << 20
 
@@ -40,7 +40,7 @@ class CheckedTokens:
         return self.tokens[start:stop]
 
     def _check(self, block: int) -> None:
-        digest = new_checksum()
+        digest = Checksum()
         digest.update(np.ascontiguousarray(self.tokens[block * self._width : (block + 1) * self._width]).data)
         if digest.digest() != self._sums[block * CHECKSUM_BYTES : (block + 1) * CHECKSUM_BYTES]:
             raise DamagedFileError(

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError, OtherFormatError
-from corpusmill.pipeline.run_folder import RunFolder, new_checksum
+from corpusmill.pipeline.run_folder import Checksum, RunFolder
 
-FORMAT = 2
+FORMAT = 3
 """Raised when what receipts say changes; a build does the units of other formats again."""
 
 
@@ -103,7 +103,7 @@ class Receipt:
 def seal(body: dict[str, Any]) -> str:
     """The checksum of a receipt's JSON without its `seal` and `run`."""
     kept = {key: value for key, value in body.items() if key not in ("seal", "run")}
-    digest = new_checksum()
+    digest = Checksum()
     digest.update(json.dumps(kept, sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()
 
@@ -131,13 +131,13 @@ def read_receipt(run: RunFolder, phase: str, unit: str) -> Receipt | None:
 def parse_receipt(data: bytes, place: str) -> Receipt:
     try:
         body = json.loads(data)
-        if body["seal"] != seal(body):
-            raise DamagedFileError(f"{place}: its seal does not fit its content: it was changed after it was written.")
         if body["format"] != FORMAT:
             raise OtherFormatError(
                 f"{place}: format {body['format']}, written by another version of corpusmill; this one reads {FORMAT}. "
                 "Build the run again: what is of another format is done anew."
             )
+        if body["seal"] != seal(body):
+            raise DamagedFileError(f"{place}: its seal does not fit its content: it was changed after it was written.")
         documents = body["documents"]
         return Receipt(
             phase=body["phase"],

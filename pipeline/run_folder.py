@@ -9,7 +9,6 @@ Small files are replaced in one step (`put`). Large ones are written under a nam
 checksummed on the way (`Output`); the receipt that names them comes last. So what no receipt names does not exist.
 """
 
-import hashlib
 import io
 import json
 import os
@@ -24,6 +23,7 @@ import fsspec
 import fsspec.implementations.local  # else loaded by the first run folder, in the time of its user
 import pyarrow as pa
 import pyarrow.parquet as pq
+from blake3 import blake3
 
 from corpusmill.pipeline.errors import DamagedFileError
 
@@ -31,9 +31,22 @@ CHECKSUM_BYTES = 16
 READ_BYTES = 1 << 20
 
 
-def new_checksum() -> hashlib.blake2b:
-    """BLAKE2b with 128 bits: about 1 GB/s, no length extension, in every Python."""
-    return hashlib.blake2b(digest_size=CHECKSUM_BYTES)
+class Checksum:
+    """The first 128 bits of BLAKE3: 4.5 GB/s a core where BLAKE2b has 0.9. `b3sum --length 16` computes the same."""
+
+    def __init__(self) -> None:
+        self._hash = blake3()
+
+    def update(self, data: Any) -> None:
+        """Append bytes, or those of an array."""
+        view = memoryview(data)
+        self._hash.update(view if view.format == "B" else view.cast("B"))
+
+    def digest(self) -> bytes:
+        return self._hash.digest(CHECKSUM_BYTES)
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest(CHECKSUM_BYTES)
 
 
 @dataclass(frozen=True)
@@ -153,7 +166,7 @@ class RunFolder:
 
     def checksum(self, name: str) -> str:
         """The checksum of a file as `Output` computes it."""
-        digest = new_checksum()
+        digest = Checksum()
         with self.open(name) as file:
             while block := file.read(READ_BYTES):
                 digest.update(block)
@@ -188,7 +201,7 @@ class Output(io.RawIOBase):
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self._file = file
-        self._digest = new_checksum()
+        self._digest = Checksum()
         self.name = name
         self.num_bytes = 0
 

@@ -13,7 +13,7 @@ from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.mixture import Mixture, make_plan
 from corpusmill.mixtures.sources import read_manifest
 from corpusmill.pipeline.errors import DamagedFileError
-from corpusmill.pipeline.run_folder import RunFolder, new_checksum
+from corpusmill.pipeline.run_folder import Checksum, RunFolder
 from corpusmill.stages.tokens.token_shards import BLOCK_BYTES
 
 
@@ -47,7 +47,7 @@ def test_only_the_blocks_under_a_row_are_read(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(checked_tokens, "BLOCK_BYTES", 512)  # 256 tokens
     tokens = np.fromfile(run.path("tokens/a/all/00000.bin"), "<u2")
     for start in range(0, len(tokens), 256):
-        digest = new_checksum()
+        digest = Checksum()
         digest.update(tokens[start : start + 256].tobytes())
         with (tmp_path / "x.sums").open("ab") as file:
             file.write(digest.digest())

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sentencepiece
+from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 from small_corpus import contents, run_recipe
 from token_run import kept_texts, manifest, plain_documents, recipe, shard_ids, token_run, write_documents
 
 from corpusmill.pipeline.phases import receipts_of
-from corpusmill.stages.tokens.place import BIN_BITS, cut_files
+from corpusmill.stages.tokens import place
+from corpusmill.stages.tokens.place import BIN_BITS, HashBins, cut_files
 
 
 def test_ids_decode_to_every_kept_text_byte_for_byte() -> None:
@@ -53,14 +55,14 @@ def test_manifest_counts_what_the_files_hold() -> None:
     assert {key[:2] for key in keys} == {("a", "all"), ("a", "val"), ("b", "all"), ("b", "val")}
     for shard in body["shards"]:
         data = Path(run.path(f"{shard['path']}.bin")).read_bytes()
-        assert hashlib.blake2b(data, digest_size=16).hexdigest() == shard["checksum"]
+        assert blake3(data).hexdigest(16) == shard["checksum"]
         ids = shard_ids(run, shard["path"], body["dtype"])
         assert len(ids) == shard["num_tokens"]
         assert int((ids == 1).sum()) == shard["num_documents"]
         assert shard["split"] == ("val" if shard["bucket"] == "val" else "train")
         sums = Path(run.path(f"{shard['path']}.sums")).read_bytes()
         blocks = [data[at : at + (1 << 20)] for at in range(0, len(data), 1 << 20)]
-        assert sums == b"".join(hashlib.blake2b(block, digest_size=16).digest() for block in blocks)
+        assert sums == b"".join(blake3(block).digest(16) for block in blocks)
     assert sum(shard["num_bytes"] for shard in body["shards"]) == sum(len(t.encode()) for t in kept_texts(run).values())
 
 
@@ -136,7 +138,8 @@ def test_cut_files_cover_all_bins_in_order_under_the_limits(
     counts = np.zeros((2, 1 << BIN_BITS), np.int64)
     for at, (tokens, documents) in enumerate(filled):
         counts[:, at * 17 + 3] = tokens, documents
-    files = cut_files(counts, max_tokens, max_documents)
+    bins = np.flatnonzero(counts[1])
+    files = cut_files(np.vstack([bins, counts[:, bins]]), max_tokens, max_documents)
     assert files[0]["low"] == 0
     assert files[-1]["high"] == 1 << 64
     assert [file["low"] for file in files[1:]] == [file["high"] for file in files[:-1]]
@@ -145,5 +148,19 @@ def test_cut_files_cover_all_bins_in_order_under_the_limits(
     for file in files:
         low, high = file["low"] >> (64 - BIN_BITS), file["high"] >> (64 - BIN_BITS)
         assert counts[0, low:high].sum() == file["num_tokens"]
-        bins = int((counts[1, low:high] > 0).sum())
-        assert bins == 1 or (file["num_tokens"] <= max_tokens and file["num_documents"] <= max_documents)
+        num_bins = int((counts[1, low:high] > 0).sum())
+        assert num_bins == 1 or (file["num_tokens"] <= max_tokens and file["num_documents"] <= max_documents)
+
+
+def test_bins_add_up_however_often_they_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    hashes = random.integers(0, 40, 500).astype(np.uint64) << np.uint64(64 - 8)
+    tokens = random.integers(1, 1000, 500)
+    monkeypatch.setattr(place, "BIN_BITS", 5)  # eight hashes a bin, put together at 64 rows
+    bins = HashBins()
+    for start in range(0, 500, 7):
+        bins.add(hashes[start : start + 7], tokens[start : start + 7])
+    assert bins.num_rows < 80
+    expected = {int(at): (hashes >> np.uint64(59)) == at for at in range(32)}
+    rows = [[at, int(tokens[mine].sum()), int(mine.sum())] for at, mine in expected.items() if mine.any()]
+    assert bins.counts().T.tolist() == rows

@@ -24,8 +24,10 @@ from corpusmill.stages.kernels.segment_table import (
     WORK_BYTES,
     SegmentTable,
     new_table,
+    packed_key,
     store,
 )
+from corpusmill.stages.kernels.unaligned import load8
 
 MEMO_BITS = 16
 
@@ -129,17 +131,7 @@ def encode_pretokens(
                 answered += known
                 at = end
                 continue
-            first, second = uint64(0), uint64(length) << uint64(56)
-            if length <= 8:
-                for position in range(at, end):
-                    first = first << uint64(8) | uint64(data[position])
-            else:
-                for position in range(end - 8, end):
-                    first = first << uint64(8) | uint64(data[position])
-                rest = uint64(0)
-                for position in range(at, end - 8):
-                    rest = rest << uint64(8) | uint64(data[position])
-                second |= rest
+            first, second = packed_key(data, at, length)
             found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
             home = int(found >> uint64(64 - PACKED_BITS)) * 4
             slot = home
@@ -326,10 +318,14 @@ def texts_with(
     found: npt.NDArray[np.bool_],
 ) -> None:
     """Per text, whether it holds one of the characters whose entry in the two-level table is not 0."""
+    skip = not members[int(pages[0]) * 256 : int(pages[0]) * 256 + 128].any()  # ASCII, eight bytes at a time
     for row in range(len(found)):
         at = offsets[row]
         found[row] = False
         while at < offsets[row + 1]:
+            if skip and at + 8 <= offsets[row + 1] and load8(data, at) & uint64(0x8080808080808080) == uint64(0):
+                at += 8
+                continue
             code, length = int(data[at]), 1
             if code >= 128:
                 code, length = wide_character(data, at)

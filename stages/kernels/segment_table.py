@@ -13,7 +13,8 @@ import numpy.typing as npt
 from numba import uint64
 
 from corpusmill.stages.kernels.bpe_merges import PAIR_BITS, BpeTables, merge_segment
-from corpusmill.stages.kernels.compile import kernel
+from corpusmill.stages.kernels.compile import inlined, kernel
+from corpusmill.stages.kernels.unaligned import load8
 
 LONGEST = 128
 """Bytes of the longest segment that is stored: longer ones hardly come back."""
@@ -77,44 +78,30 @@ def encode_texts(
     count = asked = answered = 0
     for row in range(len(offsets) - 1):
         at, stop = offsets[row], offsets[row + 1]
+        right, length = 0, 0
+        if at < stop:
+            right, length = character(data, at, pages, indices)
         while at < stop:
-            # Find the segment's end. Its bytes so far, the last one lowest, are second << 64 | first.
-            first, second = uint64(0), uint64(0)
-            left, end = -1, at
+            left, end = right, at + length
             while end < stop:
-                byte = int(data[end])
-                if byte < 128:
-                    right, length, raw = byte, 1, uint64(byte)
+                right, length = character(data, end, pages, indices)
+                if left < 128 and right < 128:
+                    if near[left * 128 + right] == 0:
+                        break
                 else:
-                    code, raw = byte & 0x3F, uint64(byte)
-                    length = 2 + int(byte >= 0xE0) + int(byte >= 0xF0)
-                    code &= 0xFF >> (length + 1)
-                    for more in range(1, length):
-                        following = int(data[end + more])
-                        code = code << 6 | following & 0x3F
-                        raw = raw << uint64(8) | uint64(following)
-                    right = int(indices[int(pages[code >> 8]) * 256 + (code & 0xFF)])
-                if left >= 0:
-                    if left < 128 and right < 128:
-                        if near[left * 128 + right] == 0:
-                            break
-                    else:
-                        key = uint64(left) << uint64(32) | uint64(right)
-                        mixed = key * uint64(0x9E3779B97F4A7C15)
-                        bit = int(mixed >> uint64(64 - PAIR_BITS))
-                        tied = (pair_bits[bit >> 3] >> (bit & 7)) & 1 != 0
-                        if tied:
-                            slot = int(mixed >> uint64(32)) & pair_mask
-                            while pair_keys[slot] != uint64(0) and pair_keys[slot] != key:
-                                slot = (slot + 1) & pair_mask
-                            tied = pair_keys[slot] == key
-                        if not tied and fuse:
-                            tied = not 0 <= symbol_of[left] < num_pieces and not 0 <= symbol_of[right] < num_pieces
-                        if not tied:
-                            break
-                shift = uint64(8 * length)
-                second = second << shift | first >> (uint64(64) - shift)
-                first = first << shift | raw
+                    key = uint64(left) << uint64(32) | uint64(right)
+                    mixed = key * uint64(0x9E3779B97F4A7C15)
+                    bit = int(mixed >> uint64(64 - PAIR_BITS))
+                    tied = (pair_bits[bit >> 3] >> (bit & 7)) & 1 != 0
+                    if tied:
+                        slot = int(mixed >> uint64(32)) & pair_mask
+                        while pair_keys[slot] != uint64(0) and pair_keys[slot] != key:
+                            slot = (slot + 1) & pair_mask
+                        tied = pair_keys[slot] == key
+                    if not tied and fuse:
+                        tied = not 0 <= symbol_of[left] < num_pieces and not 0 <= symbol_of[right] < num_pieces
+                    if not tied:
+                        break
                 left = right
                 end += length
             asked += 1
@@ -124,7 +111,7 @@ def encode_texts(
                 answered += known
                 at = end
                 continue
-            second |= uint64(end - at) << uint64(56)
+            first, second = packed_key(data, at, end - at)
             found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
             home = int(found >> uint64(64 - PACKED_BITS)) * 4
             slot = home
@@ -156,6 +143,41 @@ def encode_texts(
         ends[row] = count
     table.numbers[1] += asked
     table.numbers[2] += answered
+
+
+@inlined
+def character(
+    data: npt.NDArray[np.uint8], at: int, pages: npt.NDArray[np.int32], indices: npt.NDArray[np.int32]
+) -> tuple[int, int]:
+    """(index, bytes) of the character at `at`; the index of one that no piece holds is 0."""
+    byte = int(data[at])
+    if byte < 128:
+        return byte, 1
+    code, length = byte & 0x1F, 2
+    if byte >= 0xE0:
+        code, length = byte & 0x0F, 3
+        if byte >= 0xF0:
+            code, length = byte & 0x07, 4
+    for more in range(1, length):
+        code = code << 6 | int(data[at + more]) & 0x3F
+    return int(indices[int(pages[code >> 8]) * 256 + (code & 0xFF)]), length
+
+
+@inlined
+def packed_key(data: npt.NDArray[np.uint8], at: int, length: int) -> tuple[np.uint64, np.uint64]:
+    """A segment of 1 to PACKED_BYTES bytes as two numbers: its bytes, the first one lowest, and their number on top."""
+    first = second = uint64(0)
+    if at + 16 <= len(data):
+        first = load8(data, at) & (uint64(0xFFFFFFFFFFFFFFFF) >> uint64(64 - 8 * min(length, 8)))
+        second = load8(data, at + 8) & ((uint64(1) << uint64(8 * max(length - 8, 0))) - uint64(1))
+    else:
+        for position in range(length):
+            byte = uint64(data[at + position])
+            if position < 8:
+                first |= byte << uint64(8 * position)
+            else:
+                second |= byte << uint64(8 * (position - 8))
+    return first, second | uint64(length) << uint64(56)
 
 
 @kernel

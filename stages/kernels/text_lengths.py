@@ -1,4 +1,4 @@
-"""Characters and words of texts, for fertility: one pass over the bytes, whole blocks of ASCII at a time.
+"""Characters and words of texts, for fertility: one pass over the bytes, ASCII eight bytes at a time.
 
 A word is a run between white space (Unicode White_Space). Where half of the characters or more are of scripts written
 without spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan) a text has no words by this measure: 0.
@@ -6,12 +6,15 @@ without spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan) a text has no wor
 
 import numpy as np
 import numpy.typing as npt
+from numba import uint64
 
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.hashing import decode
+from corpusmill.stages.kernels.unaligned import load8
 
-BLOCK_BYTES = 64
-"""Of ASCII, counted without branches, so that the compiler uses vector instructions; other blocks go by character."""
+HIGH_BITS = 0x8080808080808080
+EACH_BYTE = 0x0101010101010101
+SPACE_BEFORE = 0x80
 
 
 @kernel
@@ -23,16 +26,21 @@ def text_lengths(
 ) -> None:
     """Per text its characters and words, both [texts]."""
     for row in range(len(characters)):
-        at = offsets[row]
+        at, end = offsets[row], offsets[row + 1]
         num_characters = num_words = num_unspaced = 0
-        after_space = True
-        while at < offsets[row + 1]:
-            stop = min(at + BLOCK_BYTES, offsets[row + 1])
-            if stop - at == BLOCK_BYTES and is_ascii(data[at:stop]):
-                num_characters += BLOCK_BYTES
-                num_words += int(after_space and not is_ascii_space(data[at])) + words_begun(data[at:stop])
-                after_space = is_ascii_space(data[stop - 1])
-                at = stop
+        before = uint64(SPACE_BEFORE)  # or 0: whether what precedes is white space
+        while at < end:
+            while at + 8 <= end:
+                eight = load8(data, at)
+                if eight & uint64(HIGH_BITS) != uint64(0):
+                    break
+                spaces = ascii_spaces(eight)
+                begun = ~spaces & (spaces << uint64(8) | before) & uint64(HIGH_BITS)
+                num_words += int((begun >> uint64(7)) * uint64(EACH_BYTE) >> uint64(56))
+                before = spaces >> uint64(56)
+                num_characters += 8
+                at += 8
+            stop = min(at + 8, end)
             while at < stop:
                 code, length = int(data[at]), 1
                 if code >= 128:
@@ -40,37 +48,21 @@ def text_lengths(
                 at += length
                 num_characters += 1
                 if is_space(code):
-                    after_space = True
+                    before = uint64(SPACE_BEFORE)
                     continue
-                num_words += int(after_space)
-                after_space = False
+                num_words += int(before >> uint64(7))
+                before = uint64(0)
                 num_unspaced += int(code >= 0x0E00 and is_unspaced(code))
         characters[row] = num_characters
         words[row] = 0 if 2 * num_unspaced >= num_characters else num_words
 
 
-@kernel
-def is_ascii(block: npt.NDArray[np.uint8]) -> bool:
-    """Whether no byte of BLOCK_BYTES has its high bit set."""
-    found = np.uint8(0)
-    for at in range(BLOCK_BYTES):
-        found |= block[at]
-    return bool(found < 128)
-
-
-@kernel
-def words_begun(block: npt.NDArray[np.uint8]) -> int:
-    """Bytes of BLOCK_BYTES of ASCII that are no space and follow one."""
-    found = 0
-    for at in range(1, BLOCK_BYTES):
-        found += int(is_ascii_space(block[at - 1]) & (not is_ascii_space(block[at])))
-    return found
-
-
 @inlined
-def is_ascii_space(byte: int) -> bool:
-    """As `is_space`, of a byte below 128."""
-    return (byte == 0x20) | ((byte >= 0x09) & (byte <= 0x0D))
+def ascii_spaces(eight: np.uint64) -> np.uint64:
+    """The high bit of each of eight bytes below 128 that is 0x20 or 0x09..0x0D: no sum carries into the next byte."""
+    other = (eight ^ uint64(0x20 * EACH_BYTE)) + uint64(0x7F * EACH_BYTE)
+    low, high = eight + uint64((0x80 - 0x09) * EACH_BYTE), eight + uint64((0x80 - 0x0E) * EACH_BYTE)
+    return (~other | (low & ~high)) & uint64(HIGH_BITS)
 
 
 @inlined

@@ -21,12 +21,14 @@ from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_pa
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import Output, RunFolder
+from corpusmill.stages.kernels.end_ids import put_end_ids
 from corpusmill.stages.kernels.text_lengths import text_lengths
 from corpusmill.stages.tokens.buckets import VAL, bucket_names, read_edges
 from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.split import held_out, rows_identity
 from corpusmill.stages.tokens.token_order import document_hashes
 from corpusmill.stages.tokens.token_settings import TokenSettings
+from corpusmill.stages.tokens.token_shards import joined
 from corpusmill.stages.tokens.tokenizer_file import LIBRARIES
 from corpusmill.stages.tokens.vocabulary import open_tokenizer, tokenizer_identity
 
@@ -155,7 +157,8 @@ class SortedRuns:
         text_lengths(*text_buffers(texts), characters, words)
         stored = with_end(ids, offsets, self.encoder.card.end_of_document, self.encoder.card.dtype)
         ends = offsets[1:] + np.arange(1, len(offsets))
-        self._documents += np.split(stored, ends[:-1]) if batch.num_rows else []
+        starts = np.r_[0, ends[:-1]]
+        self._documents += [stored[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
         made: dict[str, Any] = {
             "bucket": pa.array(buckets, pa.string()),
             "hash": pa.array(hashes),
@@ -191,7 +194,8 @@ class SortedRuns:
         starts = self.num_tokens + np.r_[0, np.cumsum(counts)[:-1]]
         for name, values in (("run", np.full(len(order), self.num_runs, np.int32)), ("token_start", starts)):
             table = table.set_column(self.schema.get_field_index(name), name, pa.array(values))
-        self.body.write(np.concatenate([self._documents[i] for i in order]))
+        for ids in joined(self._documents[i] for i in order):
+            self.body.write(ids)
         self.index.write(table)
         self.num_runs += 1
         self.num_tokens += int(counts.sum())
@@ -202,11 +206,8 @@ def with_end(
     ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], end: int, dtype: "np.dtype[Any]"
 ) -> npt.NDArray[Any]:
     """All ids in the stored type with `end` behind each document."""
-    num_documents = len(offsets) - 1
-    stored = np.full(len(ids) + num_documents, end, dtype=dtype)
-    mask = np.ones(len(stored), dtype=np.bool_)
-    mask[offsets[1:] + np.arange(num_documents)] = False
-    stored[mask] = ids
+    stored = np.empty(len(ids) + len(offsets) - 1, dtype=dtype)
+    put_end_ids(ids, offsets, end, stored)
     return stored
 
 
@@ -222,7 +223,7 @@ def index_slice(run: RunFolder, path: str, bucket: str, low: int, high: int) -> 
     hashes = integers(table.column("hash").combine_chunks(), np.uint64)
     inside = (hashes >= np.uint64(low)) & (hashes <= np.uint64(high - 1))
     inside &= np.asarray(table.column("bucket").to_numpy()) == bucket
-    return table.take(cast("Any", pa.array(np.flatnonzero(inside))))
+    return table if inside.all() else table.take(cast("Any", pa.array(np.flatnonzero(inside))))
 
 
 def _may_hold(group: pq.RowGroupMetaData, bucket: str, low: int, high: int) -> bool:

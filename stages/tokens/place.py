@@ -7,8 +7,8 @@ file's documents and a block of tokens; nothing grows with the corpus.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -57,37 +57,63 @@ class LayoutPhase:
         return [Unit("all", inputs=inputs, spec=spec)]
 
     def work(self, unit: Unit, desk: Desk) -> Books:
-        bins: dict[tuple[str, str], npt.NDArray[np.int64]] = {}
+        bins: dict[tuple[str, str], HashBins] = {}
         for source, path in unit.spec:
             add_to_bins(bins, source, desk.run.read_table(path, ["bucket", "hash", "num_tokens"]))
+        counts = {key: found.counts() for key, found in bins.items()}
+        limits = self.settings.max_file_tokens, self.settings.max_file_documents
         files = [
-            {"source": source, "bucket": bucket, "number": number} | found
-            for (source, bucket), counts in sorted(bins.items())
-            for number, found in enumerate(
-                cut_files(counts, self.settings.max_file_tokens, self.settings.max_file_documents)
-            )
+            {"source": source, "bucket": bucket, "number": number} | file
+            for source, bucket in sorted(counts)
+            for number, file in enumerate(cut_files(counts[source, bucket], *limits))
         ]
-        with desk.create("layout", "encoded/layout.json") as file:
-            file.write(json.dumps(files, ensure_ascii=False).encode())
-        num_documents = sum(int(counts[1].sum()) for counts in bins.values())
+        with desk.create("layout", "encoded/layout.json") as output:
+            output.write(json.dumps(files, ensure_ascii=False).encode())
+        num_documents = sum(int(found[2].sum()) for found in counts.values())
         return Books(documents_in=num_documents, documents_kept=num_documents)
 
 
-def add_to_bins(bins: dict[tuple[str, str], npt.NDArray[np.int64]], source: str, index: pa.Table) -> None:
-    """Add tokens and documents of an encoded part to int64 [2, 2**BIN_BITS] per (source, bucket)."""
+@dataclass
+class HashBins:
+    """Tokens and documents by the leading BIN_BITS of the order hash; memory follows the bins that are filled."""
+
+    rows: list[npt.NDArray[np.int64]] = field(default_factory=list)  # [3, rows] each: bin, tokens, documents
+    num_rows: int = 0
+
+    def add(self, hashes: npt.NDArray[np.uint64], tokens: npt.NDArray[np.int64]) -> None:
+        """Add documents [documents]."""
+        at = (hashes >> np.uint64(HASH_BITS - BIN_BITS)).astype(np.int64)
+        self.rows.append(np.stack([at, tokens, np.ones_like(tokens)]))
+        self.num_rows += len(tokens)
+        if self.num_rows > 2 << BIN_BITS:
+            self.rows = [self.counts()]
+            self.num_rows = self.rows[0].shape[1]
+
+    def counts(self) -> npt.NDArray[np.int64]:
+        """[3, filled bins], ascending: bin, tokens, documents."""
+        rows = np.concatenate(self.rows, axis=1)
+        filled, inverse = np.unique(rows[0], return_inverse=True)
+        counts = np.zeros((3, len(filled)), np.int64)
+        counts[0] = filled
+        np.add.at(counts[1], inverse, rows[1])
+        np.add.at(counts[2], inverse, rows[2])
+        return counts
+
+
+def add_to_bins(bins: dict[tuple[str, str], HashBins], source: str, index: pa.Table) -> None:
+    """Add the documents of an encoded part to the bins of its (source, bucket)."""
     buckets = np.asarray(one_chunk(index, "bucket").to_numpy(zero_copy_only=False), dtype=object)
-    at = (integers(one_chunk(index, "hash"), np.uint64) >> np.uint64(HASH_BITS - BIN_BITS)).astype(np.int64)
-    tokens = integers(one_chunk(index, "num_tokens"))
+    hashes, tokens = integers(one_chunk(index, "hash"), np.uint64), integers(one_chunk(index, "num_tokens"))
     for bucket in set(buckets.tolist()):
         mine = buckets == bucket
-        counts = bins.setdefault((source, bucket), np.zeros((2, 1 << BIN_BITS), np.int64))
-        np.add.at(counts[0], at[mine], tokens[mine])
-        np.add.at(counts[1], at[mine], 1)
+        bins.setdefault((source, bucket), HashBins()).add(hashes[mine], tokens[mine])
 
 
 def cut_files(counts: npt.NDArray[np.int64], max_tokens: int, max_documents: int) -> list[dict[str, int]]:
-    """Hash ranges `low` <= hash < `high`, each as full as the limits allow; a bin is never divided."""
-    filled = np.flatnonzero(counts[1])
+    """Hash ranges `low` <= hash < `high` from `counts` [3, filled bins], each as full as the limits allow.
+
+    A bin is never divided.
+    """
     files: list[dict[str, int]] = []
     tokens = documents = 0
     start = 0
@@ -97,7 +123,7 @@ def cut_files(counts: npt.NDArray[np.int64], max_tokens: int, max_documents: int
         low = start << shift
         files.append({"low": low, "high": stop << shift, "num_tokens": tokens, "num_documents": documents})
 
-    for at, num_tokens, num_documents in zip(filled.tolist(), *counts[:, filled].tolist(), strict=True):
+    for at, num_tokens, num_documents in zip(*counts.tolist(), strict=True):
         if documents and (tokens + num_tokens > max_tokens or documents + num_documents > max_documents):
             close(at)
             tokens, documents, start = 0, 0, at
@@ -145,8 +171,8 @@ class PlacePhase:
         )
         dtype = read_card(desk.run).dtype
         with ShardWriter(desk, path, stretches.documents.schema, dtype) as shard:
-            for ids, documents in stretches.merged(desk.run, dtype):
-                shard.add(ids, documents)
+            for pieces, documents in stretches.merged(desk.run, dtype):
+                shard.add(pieces, documents)
         count = stretches.documents.num_rows
         notes = {
             "source": file["source"],
@@ -181,7 +207,8 @@ class Stretches:
             table = index_slice(run, index, bucket, low, high)
             runs = integers(one_chunk(table, "run"))
             for number in np.unique(runs):
-                mine = table.take(cast("Any", pa.array(np.flatnonzero(runs == number))))
+                rows = np.flatnonzero(runs == number)
+                mine = table if len(rows) == table.num_rows else table.take(cast("Any", pa.array(rows)))
                 tables.append(mine)
                 stretch.append(np.full(mine.num_rows, len(paths)))
                 paths.append(body)
@@ -196,11 +223,11 @@ class Stretches:
         measures = [name for name in merged.column_names if name not in (*DOCUMENT_COLUMNS, "bucket", "hash", "run")]
         return cls(merged.select([*DOCUMENT_COLUMNS, *measures]), np.concatenate(stretch)[order], start, paths)
 
-    def merged(self, run: RunFolder, dtype: "np.dtype[Any]") -> Iterator[tuple[npt.NDArray[Any], pa.Table]]:
-        """Blocks of ids with their documents. In a block each run is read once: its documents there are neighbours."""
+    def merged(self, run: RunFolder, dtype: "np.dtype[Any]") -> Iterator[tuple[list[npt.NDArray[Any]], pa.Table]]:
+        """Blocks of documents: the ids of each, and their rows. A block reads each run once, at neighbouring places."""
         counts = integers(one_chunk(self.documents, "num_tokens"))
         ends = np.cumsum(counts)
-        files: dict[str, BinaryIO] = {}
+        files: dict[str, pa.NativeFile] = {}
         first = 0
         try:
             while first < len(counts):
@@ -212,26 +239,27 @@ class Stretches:
                     rows = first + np.flatnonzero(mine == number)
                     path = self.paths[number]
                     if path not in files:
-                        files[path] = run.open(path)
+                        files[path] = run.arrow_source(path)
                     low, high = int(self.start[rows[0]]), int(self.start[rows[-1]] + counts[rows[-1]])
                     ids = read_ids(files[path], path, low, high, dtype)
-                    for row in rows.tolist():
-                        begin = int(self.start[row]) - low
-                        pieces[row - first] = ids[begin : begin + int(counts[row])]
-                yield np.concatenate(pieces), self.documents.slice(first, last - first)
+                    begins = self.start[rows] - low
+                    stops = begins + counts[rows]
+                    for row, begin, stop in zip(rows.tolist(), begins.tolist(), stops.tolist(), strict=True):
+                        pieces[row - first] = ids[begin:stop]
+                yield pieces, self.documents.slice(first, last - first)
                 first = last
         finally:
             for file in files.values():
                 file.close()
 
 
-def read_ids(file: BinaryIO, path: str, low: int, high: int, dtype: "np.dtype[Any]") -> npt.NDArray[Any]:
-    """Tokens [low, high) of an open .bin."""
+def read_ids(file: pa.NativeFile, path: str, low: int, high: int, dtype: "np.dtype[Any]") -> npt.NDArray[Any]:
+    """Tokens [low, high) of an open .bin; of a local one, which is mapped into memory, without a copy."""
     file.seek(low * dtype.itemsize)
-    data = file.read((high - low) * dtype.itemsize)
-    if len(data) != (high - low) * dtype.itemsize:
+    data = file.read_buffer((high - low) * dtype.itemsize)
+    if data.size != (high - low) * dtype.itemsize:
         raise EOFError(f"{path}: ends before token {high}")
-    return np.frombuffer(data, dtype)
+    return np.frombuffer(cast("Any", data), dtype)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The order of documents in token shards: by a keyed hash of their ids.
 
 A hash order is a shuffle that needs no state: any worker finds a document's place from its id and the seed alone, and
-a document that is added moves no other one. BLAKE2b from the standard library: about 1 us a document.
+a document that is added moves no other one. BLAKE2b from the standard library: under 1 us a document.
 """
 
 from collections.abc import Iterable
@@ -17,9 +17,13 @@ HASH_BITS = 64
 
 def hash_texts(texts: Iterable[str], seed: int, purpose: str) -> npt.NDArray[np.uint64]:
     """Uniform uint64 hashes, one per text; different for every seed and purpose."""
-    key = f"{purpose}:{seed}".encode()[:64]
-    digests = b"".join(blake2b(text.encode(), digest_size=8, key=key).digest() for text in texts)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    keyed = blake2b(digest_size=8, key=f"{purpose}:{seed}".encode()[:64])
+    digests = []
+    for text in texts:
+        digest = keyed.copy()  # the key is hashed once
+        digest.update(text.encode())
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 def document_hashes(batch: pa.RecordBatch, seed: int, purpose: str) -> npt.NDArray[np.uint64]:

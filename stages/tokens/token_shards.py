@@ -3,15 +3,14 @@
     00000.bin            raw little-endian ids, 2 or 4 bytes, each document followed by its end id
     00000.idx            Megatron's index
     00000.docs.parquet   a row per document, in order: id, source, url, row, token_start, num_tokens, num_bytes, …
-    00000.sums           16 bytes per MiB of the .bin, the last block shorter: BLAKE2b-128
+    00000.sums           16 bytes per MiB of the .bin, the last block shorter: BLAKE3, 128 bits
 
 `ShardWriter` writes them; `TokenShard` opens one of a finished run through the manifest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,11 +19,13 @@ import pyarrow as pa
 
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
 from corpusmill.pipeline.phases import Desk, TableOutput
-from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, Output, RunFolder
+from corpusmill.pipeline.run_folder import Checksum, Output, RunFolder
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import index_bytes
 
 BLOCK_BYTES = 1 << 20
+JOINED_TOKENS = 1 << 18
+"""Documents are joined so many tokens at a time: the copy is checksummed and written while it is in the cache."""
 MANIFEST = "tokens/manifest.json"
 
 
@@ -33,7 +34,7 @@ class BlockSums:
     """Checksums of consecutive blocks of BLOCK_BYTES."""
 
     sums: list[bytes] = field(default_factory=list)
-    _digest: Any = field(default_factory=lambda: blake2b(digest_size=CHECKSUM_BYTES))
+    _digest: Checksum = field(default_factory=Checksum)
     _filled: int = 0
 
     def update(self, data: Any) -> None:
@@ -48,13 +49,27 @@ class BlockSums:
 
     def _close_block(self) -> None:
         self.sums.append(self._digest.digest())
-        self._digest, self._filled = blake2b(digest_size=CHECKSUM_BYTES), 0
+        self._digest, self._filled = Checksum(), 0
 
     def finish(self) -> bytes:
         """The sums of all blocks, joined."""
         if self._filled:
             self._close_block()
         return b"".join(self.sums)
+
+
+def joined(pieces: Iterable[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
+    """The same ids in the same order in arrays of about JOINED_TOKENS."""
+    waiting: list[npt.NDArray[Any]] = []
+    num_tokens = 0
+    for piece in pieces:
+        waiting.append(piece)
+        num_tokens += len(piece)
+        if num_tokens >= JOINED_TOKENS:
+            yield np.concatenate(waiting) if len(waiting) > 1 else piece
+            waiting, num_tokens = [], 0
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 class ShardWriter:
@@ -74,15 +89,16 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def add(self, ids: npt.NDArray[Any], documents: pa.Table) -> None:
-        """Append documents: their ids end to end with end ids, and their rows with `num_tokens`."""
-        if ids.dtype != self.dtype:
-            raise TypeError(f"{self.path}: ids of {ids.dtype} in a file of {self.dtype}")
-        self._body.write(ids)
-        self._sums.update(ids)
+    def add(self, pieces: Iterable[npt.NDArray[Any]], documents: pa.Table) -> None:
+        """Append documents: the ids of each with its end id, and their rows with `num_tokens`."""
+        for ids in joined(pieces):
+            if ids.dtype != self.dtype:
+                raise TypeError(f"{self.path}: ids of {ids.dtype} in a file of {self.dtype}")
+            self._body.write(ids)
+            self._sums.update(ids)
+            self.num_tokens += len(ids)
         self._documents.write(documents)
         self._lengths.append(np.asarray(documents.column("num_tokens").to_numpy(), dtype=np.int64))
-        self.num_tokens += len(ids)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._stack.__exit__(kind, error, trace)

@@ -9,7 +9,7 @@ import numpy as np
 
 from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.errors import CorpusmillError
-from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, RunFolder, new_checksum
+from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, Checksum, RunFolder
 from corpusmill.pipeline.verify import FileProblem
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import read_index
@@ -109,7 +109,7 @@ def block_problems(
     with shard.run.open(body) as file:
         for block in range(len(ends) and -(-shard.num_tokens // tokens_per_block)):
             data = file.read(BLOCK_BYTES)
-            digest = new_checksum()
+            digest = Checksum()
             digest.update(data)
             if digest.digest() != sums[block * CHECKSUM_BYTES : (block + 1) * CHECKSUM_BYTES]:
                 message = "its checksum is not the one in .sums. Delete the file and build again."
