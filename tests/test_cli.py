@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,17 @@ def test_json_of_the_commands_on_a_run(recipe: Path, capsys: pytest.CaptureFixtu
     rows = call(capsys, "plan", str(recipe), "--run", folder, "--tokens", "30K")["rows"]
     assert sum(row["tokens"] for row in rows) == pytest.approx(30_000, abs=32)
     assert {"source", "bucket", "phase", "wanted", "realised", "tokens", "epochs"} == rows[0].keys()
+
+
+def test_a_changed_bit_or_a_wrong_recipe_is_told_by_the_exit_code(recipe: Path, tmp_path: Path) -> None:
+    shutil.copytree(recipe.parent / "run", tmp_path / "run")
+    (body, *_) = sorted((tmp_path / "run/tokens").rglob("*.bin"))
+    data = bytearray(body.read_bytes())
+    data[len(data) // 2] ^= 4
+    body.write_bytes(data)
+    assert f"{body.name}, MiB 0: damaged" in run("verify", str(tmp_path / "run"), expect=1)
+    (tmp_path / "wrong.yaml").write_text(recipe.read_text() + "unheard_of: 1\n")
+    run("check", str(tmp_path / "wrong.yaml"), "--json", expect=2)
 
 
 def test_show_and_explain_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:

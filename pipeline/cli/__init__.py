@@ -67,8 +67,9 @@ for command in (
 def main() -> None:
     """The entry point; errors of ours end in one message on stderr and their exit code."""
     try:
-        code = cli.main(standalone_mode=False)  # of what ended by click's Exit; older versions raise it
-        sys.exit(code if isinstance(code, int) else 0)
+        code = cli.main(standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)  # click gives back the code of its Exit
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
