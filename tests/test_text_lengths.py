@@ -49,3 +49,17 @@ def test_words_are_what_lies_between_spaces(texts: list[str]) -> None:
 )
 def test_scripts_without_spaces_have_no_words(text: str, expected: tuple[int, int]) -> None:
     assert lengths([text]) == [expected]
+
+
+UNSPACED = [(0xE00, 0x1100), (0x1780, 0x1800), (0x3040, 0x3100), (0x3400, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000)]
+EDGES = [code for low, high in [*UNSPACED, (0x4000, 0xA000)] for code in (low - 1, low, high - 1, high)]
+
+
+@given(st.lists(st.text(st.sampled_from("ab \u3000" + "".join(map(chr, EDGES))), min_size=1, max_size=40), max_size=4))
+def test_half_of_the_characters_or_more_are_of_scripts_without_spaces(texts: list[str]) -> None:
+    expected = []
+    for text in texts:
+        unspaced = sum(any(low <= ord(character) < high for low, high in UNSPACED) for character in text)
+        words = len(text.replace("\u3000", " ").split(" ")) - text.replace("\u3000", " ").split(" ").count("")
+        expected.append((len(text), 0 if 2 * unspaced >= len(text) else words))
+    assert lengths(texts) == expected

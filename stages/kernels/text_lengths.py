@@ -15,6 +15,8 @@ from corpusmill.stages.kernels.unaligned import load8
 HIGH_BITS = 0x8080808080808080
 EACH_BYTE = 0x0101010101010101
 SPACE_BEFORE = 0x80
+HAN_FROM, HAN_TO = 0xE4, 0xE9
+"""First bytes of U+4000 to U+9FFF: nothing but Han characters (and the hexagrams, which are as unspaced)."""
 
 
 @kernel
@@ -43,6 +45,13 @@ def text_lengths(
             stop = min(at + 8, end)
             while at < stop:
                 code, length = int(data[at]), 1
+                if HAN_FROM <= code <= HAN_TO:
+                    at += 3
+                    num_characters += 1
+                    num_words += int(before >> uint64(7))
+                    before = uint64(0)
+                    num_unspaced += 1
+                    continue
                 if code >= 128:
                     code, length = decode(data, at)
                 at += length

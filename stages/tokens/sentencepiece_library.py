@@ -1,19 +1,15 @@
 """sentencepiece models through the library itself: the reference for ids, and the engine where ours is not exact."""
 
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
-from corpusmill.pipeline.columns import flags
-from corpusmill.pipeline.document import Column
+from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.stages.kernels.lost_text import texts_with_id, texts_with_mark
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.model_proto import BPE, CONTROL, UNIGRAM, UNKNOWN, SentencePieceModel
-
-SPACE_MARK = "\u2581"
-"""sentencepiece writes spaces as this character, so text that holds it decodes with a space."""
 
 
 def sentencepiece_card(model: SentencePieceModel, end_of_document: int | str | None = None) -> TokenizerCard:
@@ -72,6 +68,7 @@ class SentencePieceLibrary:
         if not self.keeps_text:
             pairs = zip(texts.to_pylist(), np.split(ids, offsets[1:-1]), strict=True) if len(texts) else ()
             return np.array([self.decode(found) == text for text, found in pairs], dtype=np.bool_)
-        marked = flags(cast("Any", pc).match_substring(texts, SPACE_MARK), null=False)
-        unknown = np.diff(np.r_[0, np.cumsum(ids == self.unknown)][offsets]) > 0
-        return np.asarray(~(marked | unknown), dtype=np.bool_)
+        lost = np.zeros(len(texts), dtype=np.bool_)
+        texts_with_mark(*text_buffers(texts), lost)  # it decodes to a space
+        texts_with_id(ids, offsets, self.unknown, lost)
+        return ~lost
