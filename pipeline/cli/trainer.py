@@ -53,9 +53,11 @@ def train(
     Example: corpusmill train runs/quickstart/plans/natural.json --size 30k
     """
     from corpusmill.mixtures.plan import Plan
+    from corpusmill.mixtures.proxy.device import chosen_device, one_thread_if_narrow
     from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
     from corpusmill.mixtures.proxy.processes import leave_processes
     from corpusmill.mixtures.proxy.train import Pace, TrainSettings, train_plan
+    from corpusmill.mixtures.proxy.transformer import shape_of
 
     plan = Plan.load(plan_file)
     run = Path(run_url) if run_url else plan_file.resolve().parent.parent
@@ -66,6 +68,7 @@ def train(
         **settings,
     )
     tasks = read_tasks(run, task_files, plan.sequence_length)
+    one_thread_if_narrow(chosen_device(made.device), shape_of(made.size, plan.vocab_size).width)
     try:
         with Bars(visible=os.environ.get("RANK", "0") == "0") as bars:
 
