@@ -254,7 +254,7 @@ class Stretches:
 
 
 def read_ids(file: pa.NativeFile, path: str, low: int, high: int, dtype: "np.dtype[Any]") -> npt.NDArray[Any]:
-    """Tokens [low, high) of an open .bin; of a local one, which is mapped into memory, without a copy."""
+    """Tokens [low, high) of an open .bin."""
     file.seek(low * dtype.itemsize)
     data = file.read_buffer((high - low) * dtype.itemsize)
     if data.size != (high - low) * dtype.itemsize:
