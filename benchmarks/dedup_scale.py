@@ -132,7 +132,7 @@ def by_brute_force(files: list[Path]) -> set[str]:
 
 def shingles(text: str) -> set[tuple[str, ...]]:
     """Word 5-grams, folded as FineWeb has it as far as this corpus needs."""
-    words = re.sub(r"\d+", "0", text.lower()).replace("_", " ")
+    words = re.sub(r"\d+", "0", text.casefold()).replace("_", " ")
     tokens = re.findall(r"\w+", re.sub(r"0[.,]0", "0", words))
     return {tuple(tokens[i : i + 5]) for i in range(max(1, len(tokens) - 4))}
 

@@ -73,7 +73,10 @@ class RawBatch:
     ) -> None:
         """One record; `record_id` without the source. Exactly one of `text` and `content` is given."""
         self.rows.append((record_id, text, content, content_type, url, lang, meta))
-        self.num_bytes += len(content) if content is not None else len(text or "")
+        if content is not None:
+            self.num_bytes += len(content)
+        elif text is not None:
+            self.num_bytes += len(text) if text.isascii() else len(text.encode())
 
     @property
     def full(self) -> bool:

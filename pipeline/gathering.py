@@ -4,6 +4,7 @@ The number of key ranges follows from the bytes that the round reads and the rec
 memory is bounded whatever the corpus is. It never follows from the number of workers.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,21 @@ from corpusmill.pipeline.parts import PartRef, part_inputs, parts_after, read_pa
 from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books, OutputFile
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.pipeline.shuffle import StoredRows, bytes_of_rows, key_ranges, read_range, write_runs
+from corpusmill.pipeline.shuffle import DocumentRows, StoredRows, bytes_of_rows, key_ranges, read_range, write_runs
 from corpusmill.pipeline.stage import DECISION_SCHEMA, PartView, Round, RowStream
 from corpusmill.pipeline.stage_entry import StageEntry
 
 EXPANSION = 4
 """Memory that rows need in a reduce unit, per byte before compression: they are read, put together and sorted."""
+
+GATHER_BATCH_BYTES = 4 << 20
+"""Text in a batch of a part: what a gather keeps of it goes into runs that many batches fill together."""
+
+PIECE_BYTES = 8 << 20
+"""Rows of earlier rounds that are in memory together while a part is gone through."""
+
+SHARES, SHARE_BYTES = 16, 4 << 20
+"""A round over ranges has up to 16 units of at least 4 MiB of rows, however much memory there is."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +79,7 @@ class GatherPhase:
                 if self.entry.applies_to(part.source)
             ]
         num_bytes = sum(bytes_of_rows(run, file.path) for _, file in inputs)
-        count = 1 if self.round.over == "whole" else max(1, -(-num_bytes * EXPANSION // self.memory))
+        count = 1 if self.round.over == "whole" else num_ranges(num_bytes, self.memory)
         return [
             Unit(
                 name=f"range-{index:05d}-of-{count:05d}" if self.round.over == "ranges" else "whole",
@@ -92,15 +102,27 @@ class GatherPhase:
         part: PartRef = place
         view = PartView(
             name=part.name,
-            batches=read_part(desk.run, part, self.entry.stage.reads(), text=self.round.text),
+            batches=read_part(
+                desk.run, part, self.entry.stage.reads(), text=self.round.text, batch_bytes=GATHER_BATCH_BYTES
+            ),
             first_row=part.first_row,
         )
-        rows = self._rows(desk.run, inputs, part.first_row, part.first_row + (1 << ROW_BITS))
+        stop = part.first_row + (1 << ROW_BITS)
+        rows: Any = (
+            {name: DocumentRows(desk.run, self._paths(inputs, name), stop, self._piece) for name in self.round.reads}
+            if self.round.streamed
+            else self._rows(desk.run, inputs, part.first_row, stop)
+        )
         tables = _tables(method(view, rows))
         if self.last:
             return self._write_decisions(desk, part, pa.concat_tables(tables))
         self._write_rows(desk, unit, tables)
         return Books()
+
+    @property
+    def _piece(self) -> int:
+        """Bytes of rows that a unit over parts, if streamed, has in memory at once."""
+        return min(PIECE_BYTES, self.memory // EXPANSION)
 
     def _rows(
         self, run: RunFolder, inputs: tuple[tuple[str, OutputFile], ...], start: int, stop: int
@@ -108,8 +130,7 @@ class GatherPhase:
         """The rows of each earlier round that lie in this unit's range of keys."""
         found: dict[str, pa.Table] = {}
         for name in self.round.reads:
-            paths = [file.path for unit, file in inputs if unit.startswith(f"{name}/")]
-            table = read_range(run, paths, start, stop)
+            table = read_range(run, self._paths(inputs, name), start, stop)
             if table is not None:
                 found[name] = table
         return found
@@ -119,23 +140,28 @@ class GatherPhase:
     ) -> dict[str, RowStream]:
         """As `_rows`, to be read some at a time, unit by unit in the order of their names."""
         return {
-            name: StoredRows(
-                run, [file.path for unit, file in sorted(inputs) if unit.startswith(f"{name}/")], start, stop
-            )
-            for name in self.round.reads
+            name: StoredRows(run, self._paths(tuple(sorted(inputs)), name), start, stop) for name in self.round.reads
         }
+
+    def _paths(self, inputs: tuple[tuple[str, OutputFile], ...], name: str) -> list[str]:
+        """The files of one earlier round."""
+        return [file.path for unit, file in inputs if unit.startswith(f"{name}/")]
 
     def _write_rows(self, desk: Desk, unit: Unit, tables: Iterator[pa.Table]) -> None:
         first = next(tables, None)
         if first is None:
             raise CorpusmillError(f"{self.name}: gave no table; give an empty one where there are no rows")
-        kept = [first] if self.round.evidence else []
+        kept: list[pa.Table] = []
+
+        def given() -> Iterator[pa.Table]:
+            for table in itertools.chain([first], tables):
+                if self.round.evidence:
+                    kept.append(table)
+                yield table
+
         folder = f"{self.entry.label}/{self.round.name}"
         with desk.parquet("rows", f"shuffle/{folder}/{unit.name}.parquet", first.schema) as output:
-            write_runs(output, [first])
-            for table in tables:
-                write_runs(output, [table])
-                kept += [table] if self.round.evidence else []
+            write_runs(output, given())
         if self.round.evidence:
             with desk.parquet("evidence", f"evidence/{folder}/{unit.name}.parquet", first.schema) as output:
                 for table in kept:
@@ -173,6 +199,15 @@ class GatherPhase:
         with desk.parquet("decisions", f"decisions/{self.entry.label}/{part.name}.parquet", schema) as output:
             output.write(pa.Table.from_pydict(made, schema=schema))
         return books
+
+
+def num_ranges(num_bytes: int, memory: int) -> int:
+    """Units over ranges of keys, for so many bytes of rows.
+
+    As many as memory asks for, and SHARES of them where there are rows enough: work for several workers, and memory
+    well below the setting where the corpus is small.
+    """
+    return max(1, -(-num_bytes * EXPANSION // memory), min(SHARES, num_bytes // SHARE_BYTES))
 
 
 def _tables(made: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:

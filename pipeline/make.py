@@ -201,11 +201,18 @@ class _MakeUnit:
         for rows in self._read(files):
             waiting.append(rows)
             num_bytes += int(lengths(rows.column("text")).sum())
+            del rows  # the slab alone is in memory while its stages work
             if num_bytes >= BATCH_BYTES:
-                yield Slab.of(concat_batches(waiting, DOCUMENT_SCHEMA), self.phase.measured())
-                waiting, num_bytes = [], 0
+                yield self._slab(waiting)
+                num_bytes = 0
         if waiting:
-            yield Slab.of(concat_batches(waiting, DOCUMENT_SCHEMA), self.phase.measured())
+            yield self._slab(waiting)
+
+    def _slab(self, waiting: list[Batch]) -> Slab:
+        """The rows that wait as one slab; leaves the list empty."""
+        rows = concat_batches(waiting, DOCUMENT_SCHEMA)
+        waiting.clear()
+        return Slab.of(rows, self.phase.measured())
 
     def _read(self, files: tuple[InputFile, ...]) -> Iterator[Batch]:
         """The files' records, extracted, in DOCUMENT_SCHEMA."""
@@ -216,8 +223,10 @@ class _MakeUnit:
             for raw in reader.read(file, context):
                 seen += raw.num_rows
                 rows = self._rows(raw, file.name)
+                del raw
                 if rows.num_rows:
                     yield rows
+                del rows
                 if self.phase.limit is not None and self.num_read >= self.phase.limit:
                     return
             if not seen and len(self.refusals) == refused:
@@ -252,7 +261,7 @@ class _MakeUnit:
             {
                 "id": pa.array([f"{self.source.name}/{ids[i]}" for i in chosen], type=pa.string()),
                 "row": nulls(len(chosen), pa.uint64()),
-                "text": take(text, chosen),
+                "text": text if len(chosen) == len(text) else take(text, chosen),
                 "source": pa.array([self.source.name] * len(chosen), type=pa.string()),
                 **{name: take(raw.column(name), chosen) for name in ("url", "lang", "meta")},
             },

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from corpusmill.pipeline.columns import flags, lengths, nulls, one_chunk, take
 from corpusmill.pipeline.document import ROW_BITS, Column, text_buffers, with_column
@@ -125,8 +126,10 @@ def read_verdict(run: RunFolder, part: PartRef) -> Verdict:
     return Verdict(kept, group, cuts, columns)
 
 
-def read_part(run: RunFolder, part: PartRef, columns: Iterable[str] = (), *, text: bool) -> Iterator[pa.RecordBatch]:
-    """The kept documents of a part in order, as batches of about a row group.
+def read_part(
+    run: RunFolder, part: PartRef, columns: Iterable[str] = (), *, text: bool, batch_bytes: int | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The kept documents of a part in order, as batches of about a row group, or of `batch_bytes` of text.
 
     Columns: PART_COLUMNS, the measured `columns` asked for (null where a part lacks one), `group`, and `text` with
     cut spans applied. Without `text` the documents file is not opened, and `num_bytes` counts the cuts as cut.
@@ -138,26 +141,40 @@ def read_part(run: RunFolder, part: PartRef, columns: Iterable[str] = (), *, tex
         documents = run.parquet(part.documents.path) if text else None
         start = 0
         for index in range(measures.num_row_groups):
-            rows = measures.read_row_group(index, columns=stored, use_threads=False).combine_chunks()
-            stop = start + rows.num_rows
-            chosen = np.flatnonzero(verdict.kept[start:stop])
-            arrays = {name: _chosen(one_chunk(rows, name), chosen) for name in stored if name not in verdict.columns}
-            for name in wanted:
-                if name in verdict.columns:
-                    arrays[name] = take(verdict.columns[name], start + chosen)
-            arrays["group"] = take(verdict.group, start + chosen)
-            if documents is not None:
-                texts = documents.read_row_group(index, columns=["text"], use_threads=False).combine_chunks()
-                arrays["text"] = _chosen(one_chunk(texts, "text"), chosen)
-                del texts
-            batch = pa.RecordBatch.from_pydict(arrays)
-            for rows_cut, spans in verdict.cuts:
-                batch = _cut(batch, np.searchsorted(rows_cut, start + chosen), start + chosen, rows_cut, spans)
-            start = stop
-            if batch.num_rows:
-                yield batch
+            group = measures.read_row_group(index, columns=stored, use_threads=False).combine_chunks()
+            first = start
+            for texts in _texts(documents, index, batch_bytes) if documents is not None else [None]:
+                stop = first + group.num_rows if texts is None else start + len(texts)
+                rows = group.slice(start - first, stop - start)
+                chosen = np.flatnonzero(verdict.kept[start:stop])
+                arrays = {
+                    name: _chosen(one_chunk(rows, name), chosen) for name in stored if name not in verdict.columns
+                }
+                for name in wanted:
+                    if name in verdict.columns:
+                        arrays[name] = take(verdict.columns[name], start + chosen)
+                arrays["group"] = take(verdict.group, start + chosen)
+                if texts is not None:
+                    arrays["text"] = _chosen(texts, chosen)
+                batch = pa.RecordBatch.from_pydict(arrays)
+                for rows_cut, spans in verdict.cuts:
+                    batch = _cut(batch, np.searchsorted(rows_cut, start + chosen), start + chosen, rows_cut, spans)
+                start = stop
+                if batch.num_rows:
+                    yield batch
+                del texts, arrays, batch  # one text in memory while the next is read
         if documents is not None:
             documents.close()
+
+
+def _texts(documents: pq.ParquetFile, index: int, batch_bytes: int | None) -> Iterator[Column]:
+    """The texts of a row group: all of them, or about `batch_bytes` at a time."""
+    group = documents.metadata.row_group(index)
+    size = group.column(documents.schema_arrow.get_field_index("text")).total_uncompressed_size
+    step = group.num_rows if batch_bytes is None else max(1, group.num_rows * batch_bytes // max(1, size))
+    for texts in documents.iter_batches(step, row_groups=[index], columns=["text"], use_threads=False):
+        yield one_chunk(texts, "text")
+        del texts
 
 
 def _chosen(column: Column, rows: npt.NDArray[np.intp]) -> Column:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusmill.pipeline.allocators import give_back, keep_little
 from corpusmill.pipeline.errors import DamagedFileError, OtherFormatError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.fingerprint import hash_json
@@ -123,7 +124,7 @@ class TableOutput:
 def parquet_output(output: Output, schema: pa.Schema, row_group_rows: int = 1 << 16) -> Iterator[TableOutput]:
     """A Parquet file in `output`: zstd, text without dictionaries, page checksums."""
     hashes = [f.name for f in schema if pa.types.is_uint64(f.type)]
-    plain = [f.name for f in schema if pa.types.is_large_string(f.type)] + hashes
+    plain = [f.name for f in schema if pa.types.is_large_string(f.type) or pa.types.is_large_binary(f.type)] + hashes
     encoded = [f.name for f in schema if f.name not in plain and not pa.types.is_nested(f.type)]
     with pq.ParquetWriter(
         pa.PythonFile(output, mode="w"),
@@ -146,6 +147,7 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
     found = finished_receipt(run, phase.name, unit.name, key)
     if found is not None:
         return found
+    keep_little()
     desk = Desk(run, unit, key, attempt=os.urandom(4).hex())
     books, error = Books(), None
     try:
@@ -179,6 +181,8 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
     )
     fault_point(f"{phase.name}:receipt")
     write_receipt(run, receipt)
+    if unit.num_bytes >= 1 << 20:  # after small ones the milliseconds are not worth it
+        give_back()
     fault_point(f"{phase.name}:done")
     return receipt
 

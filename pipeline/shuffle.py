@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,6 +21,8 @@ KEYS = 1 << 64
 ROW_GROUP_ROWS = 1 << 16
 ROW_GROUP_BYTES = 1 << 20
 """Rows with long lists fill a row group sooner: a range of keys reads little beside its own rows."""
+RUN_BYTES = 8 << 20
+"""Rows sorted together: the longer a run, the fewer of its row groups a range of keys has to read."""
 
 
 def sorted_by_key(table: pa.Table) -> pa.Table:
@@ -31,12 +34,28 @@ def sorted_by_key(table: pa.Table) -> pa.Table:
 
 
 def write_runs(output: TableOutput, tables: Iterable[pa.Table]) -> None:
-    """Append each table as a sorted run."""
+    """Append the tables as sorted runs of about RUN_BYTES."""
+    waiting: list[pa.Table] = []
+    num_bytes = 0
     for table in tables:
-        rows = sorted_by_key(table)
-        step = max(1, min(ROW_GROUP_ROWS, rows.num_rows * ROW_GROUP_BYTES // max(1, rows.nbytes)))
-        for start in range(0, rows.num_rows, step):
-            output.write(rows.slice(start, step))
+        waiting.append(table)
+        num_bytes += table.nbytes
+        del table
+        if num_bytes >= RUN_BYTES:
+            _write_run(output, waiting)
+            num_bytes = 0
+    if waiting:
+        _write_run(output, waiting)
+
+
+def _write_run(output: TableOutput, tables: list[pa.Table]) -> None:
+    """Append the tables as one sorted run; leaves the list empty."""
+    rows = pa.concat_tables(tables)
+    tables.clear()
+    rows = sorted_by_key(rows)
+    step = max(1, min(ROW_GROUP_ROWS, rows.num_rows * ROW_GROUP_BYTES // max(1, rows.nbytes)))
+    for start in range(0, rows.num_rows, step):
+        output.write(rows.slice(start, step))
 
 
 def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> pa.Table | None:
@@ -78,6 +97,46 @@ class StoredRows:
             with self.run.parquet(path) as file:
                 for table in _file_range(file, self.start, self.stop, columns):
                     yield table.select(list(columns)) if columns else table
+
+
+@dataclass
+class DocumentRows:
+    """The rows of files that belong to documents of one part (`key` is their `row`), as its batches ask for them.
+
+    Rows of as many documents as `memory` holds are loaded together, so that no file is opened for every batch.
+    """
+
+    run: RunFolder
+    paths: Sequence[str]
+    stop: int  # rows of the part are below
+    memory: int  # bytes of rows
+    loaded: pa.Table | None = None
+    bounds: tuple[int, int] = (0, 0)  # documents whose rows are loaded: first <= row < end
+
+    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
+        """The rows of these documents (ascending), sorted by key; None when the files name no schema."""
+        if not self.paths:
+            return None
+        first, end = int(rows[0]), int(rows[-1]) + 1
+        if not self.bounds[0] <= first <= end <= self.bounds[1]:
+            self.loaded = None  # the old rows go before the new ones come
+            self.bounds = (first, max(end, self._reach(first)))
+            self.loaded = read_range(self.run, self.paths, *self.bounds)
+        assert self.loaded is not None
+        keys = integers(one_chunk(self.loaded, "key"), np.uint64)
+        low, high = np.searchsorted(keys, np.array([first, end], np.uint64))
+        return self.loaded.slice(int(low), int(high - low))
+
+    def _reach(self, first: int) -> int:
+        """The row before which about `memory` of rows lie: keys of ranges are hashes, so files have equal shares."""
+        with self.run.parquet(self.paths[0]) as file:
+            num_bytes = sum(file.metadata.row_group(index).total_byte_size for index in range(file.num_row_groups))
+            left = int(self.memory / len(self.paths) / max(1, num_bytes) * file.metadata.num_rows)
+            for table in _file_range(file, first, self.stop, ("key",)):
+                if left < table.num_rows:
+                    return int(integers(one_chunk(table, "key"), np.uint64)[left])
+                left -= table.num_rows
+        return self.stop
 
 
 def _file_range(file: pq.ParquetFile, start: int, stop: int, columns: Sequence[str] = ()) -> Iterator[pa.Table]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Literal, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Batch, Column, schema_of
@@ -205,7 +207,7 @@ class Round:
     over="ranges": a unit per range of keys (as many as memory asks for). It gets, from each round in `reads`,
                    the rows whose `key` lies in the range, sorted by key.
     over="whole":  one unit, all rows.
-    With `streamed` (not over parts) it gets, from each round in `reads`, a `RowStream` instead of a table.
+    With `streamed` it gets, from each round in `reads`, a `RowStream` instead of a table; over parts, a `PartRows`.
     The method gives one table, or an iterator of tables, with a uint64 column `key`: a uniform hash for a
     round that `ranges` reads, a `row` for one that `parts` reads. They are sorted by key when stored.
     The last round is over parts and gives DECISION_SCHEMA (plus columns of `adds`), a line per given row.
@@ -224,6 +226,14 @@ class RowStream(Protocol):
         """These columns (none named: all) of the rows, some at a time; may be called again.
 
         Tables come unit by unit, by the units' names, and in each as they were given; each is sorted by key.
+        """
+
+
+class PartRows(Protocol):
+    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
+        """The rows whose `key` lies between the first and the last of a batch's `rows`, sorted by key.
+
+        Batches are asked for in order. None where the earlier round had no unit.
         """
 
 

@@ -5,6 +5,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.document import ROW_BITS, Batch, Column
@@ -73,7 +74,9 @@ def run_gather(
             units = [(0, 1 << 64, None)]
         for low, high, part in units:
             rows: dict[str, Any] = {name: in_range(stored[name], low, high) for name in round_.reads}
-            if round_.streamed:
+            if round_.streamed and part is not None:
+                rows = {name: OfDocuments(table) for name, table in rows.items()}
+            elif round_.streamed:
                 rows = {name: InMemory(table, backwards=False) for name, table in rows.items()}
             method: Any = getattr(worker, round_.name)
             result = method(part, rows) if part is not None else method(rows)
@@ -95,6 +98,16 @@ class InMemory:
         shown = self.table.select(list(columns)) if columns else self.table
         for start in range(0, shown.num_rows, 7)[:: self.step]:
             yield shown.slice(start, 7).combine_chunks()
+
+
+class OfDocuments:
+    """PartRows over a table."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
+        return in_range(self.table, int(rows[0]), int(rows[-1]) + 1)
 
 
 def view(number: int, batches: Sequence[Batch], text: bool) -> PartView:

@@ -9,6 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +52,14 @@ def write(folder: Path, files: list[list[Record]]) -> None:
         (folder / f"part-{number:02d}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_vectors(path: Path, made: list[Record]) -> None:
+    """An embedding of most documents; every eighth has nearly that of the one before."""
+    vectors = np.random.default_rng(3).normal(size=(200, 8))
+    chosen = [int(record["id"]) for record in made if not record["id"].endswith("7")]
+    rows = [(vectors[n - (n % 8 == 0)] + n * 1e-6).tolist() for n in chosen]
+    pq.write_table(pa.table({"id": [f"s/{n:04d}" for n in chosen], "embedding": rows}), path)
+
+
 def recipe(folder: Path, place: Path, memory: str = "512MiB") -> dict[str, Any]:
     return {
         "format": 1,
@@ -60,6 +71,7 @@ def recipe(folder: Path, place: Path, memory: str = "512MiB") -> dict[str, Any]:
             "exact",
             {"minhash": {"min_similarity": 0.6, "bands": 20, "rows": 4}},
             {"known": {"index": str(place / "index")}},
+            {"semantic": {"embeddings": [str(place / "vectors.parquet")], "min_cosine": 0.9999, "num_clusters": 3}},
             {"passages": {"min_bytes": 20}},
             {"substrings": {"min_bytes": 60}},
             {"decontaminate": {"suites": [str(place / "suite.jsonl")], "action": "cut"}},
@@ -98,6 +110,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     all_records = records()
     write(folder / "in", [all_records[i::5] for i in range(5)])
     (folder / "suite.jsonl").write_text(json.dumps({"id": "1", "question": ITEM, "answer": "two"}) + "\n")
+    write_vectors(folder / "vectors.parquet", all_records)
     from gather_rounds import documents
 
     old = [document(number) for number in (0, 21, 22)]
@@ -111,7 +124,7 @@ def test_every_gather_has_something_to_do(place: Path) -> None:
     status = json.loads(json.dumps(RunFolder(str(place / "straight")).read_json("phases.json")))
     assert len([entry for entry in status if "/" in entry["name"]]) > 20
     kinds = {line[0] for line in evidence(place / "straight")}
-    assert kinds == {"exact", "minhash", "known"}
+    assert kinds == {"exact", "minhash", "known", "semantic"}
     left = fates(place / "straight")
     assert 40 < len(left) < 115
     assert sum(BOILERPLATE in text for text in left.values()) == 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from corpusmill.pipeline.document import text_buffers
-from corpusmill.stages.kernels.winnowing import MAX_PERIOD, sample_windows, window_hashes
+from corpusmill.stages.kernels.winnowing import BLOCK_WINDOWS, MAX_PERIOD, sample_windows
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "ab", "------", "|-|-|-", "abcabc"]), max_size=10).map("".join)
 
@@ -51,16 +51,21 @@ def test_keys_fill_their_range() -> None:
     assert counts.max() < len(keys) / 4
 
 
-@settings(max_examples=50)
-@given(texts=st.lists(TEXTS, min_size=1, max_size=4), length=st.integers(2, 9))
-def test_window_hashes_are_those_of_their_bytes(texts: list[str], length: int) -> None:
-    windows = [max(0, len(text) - length + 1) for text in texts]
-    rows = np.array([row for row, count in enumerate(windows) if count], dtype=np.int64)
-    counts = np.array([count for count in windows if count], dtype=np.int64)
-    starts = counts[::-1].cumsum()[::-1] - counts  # the last document's first
-    hashes = window_hashes(
-        *text_buffers(pa.array(texts, pa.large_string())), length, rows, np.zeros_like(counts), counts, starts
-    ).tolist()
-    contents = [texts[row][at : at + length] for row in rows[::-1] for at in range(windows[row])]
-    assert len(hashes) == len(contents)
-    assert len(set(zip(hashes, contents, strict=True))) == len(set(hashes)) == len(set(contents))
+def test_long_documents_are_looked_at_in_blocks() -> None:
+    """Samples do not change where a block of windows ends: every window is worked out again on its own."""
+    rng, length = np.random.default_rng(1), 30
+    ends = [BLOCK_WINDOWS, 2 * BLOCK_WINDOWS]
+    text = bytearray(rng.choice(list(b"abcdefgh"), size=2 * BLOCK_WINDOWS + 500).astype(np.uint8).tobytes())
+    text[ends[0] - 40 : ends[0] + 60] = b"-=" * 50  # a periodic run goes on into the next block
+    keys, found = sample_windows(*text_buffers(pa.array([text.decode()], pa.large_string())), length)
+    owners = {}
+    for key, (_, period, place, first, count) in zip(keys.tolist(), found.tolist(), strict=True):
+        owners.update(dict.fromkeys(range(first, first + count), (key, period, place, first)))
+    assert len(owners) == len(text) - length + 1
+    assert owners[ends[0] - 40] == owners[ends[0] + 60 - length]
+    for window in [at for end in ends for at in range(end - 100, end + 100)]:
+        (key,), ((_, period, place, _, _),) = sample_windows(
+            *text_buffers(pa.array([text[window : window + length].decode()], pa.large_string())), length
+        )
+        assert owners[window][:2] == (key, period)
+        assert period or owners[window][2] == window + place

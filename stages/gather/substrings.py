@@ -4,12 +4,12 @@ Of equal windows of `min_bytes` bytes one stays, that of the document with the l
 all others are repeated, and what they cover together is cut. Lee et al. 2022 (Deduplicating training data makes
 language models better) find the same by a suffix array over the whole corpus, 5 to 8 bytes of memory per byte of text.
 Here windows are brought together by samples (kernels/winnowing.py), out of core: samples -> shared (those that stand in
-several places; runs of a short period are settled) -> windows (64-bit hashes of the windows of shared samples) ->
-repeats -> decide. Windows are equal when the hashes of their samples, their places in the window and their own hashes
-are: 128 bits; bytes are not compared again.
+several places; runs of a short period are settled) -> windows (texts around shared samples) -> repeats (texts of one
+sample, compared byte by byte) -> decide.
 
-Cost: a row of 37 bytes before compression per 34 bytes of text at `min_bytes` 100, and 8 bytes per byte of text around
-shared samples; text is read three times.
+Cost: a row of 37 bytes before compression per 34 bytes of text at `min_bytes` 100, and the bytes around shared samples,
+four times where all are; text is read three times, 4 MiB at once. Memory follows `gather_memory`, not the text:
+benchmarks/repeated_substrings.py.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,11 @@ from typing import Any, ClassVar, Literal, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import integers, one_chunk, take_rows
-from corpusmill.pipeline.document import Batch, text_buffers
-from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
+from corpusmill.pipeline.document import Batch, Column, text_buffers
+from corpusmill.pipeline.stage import SPANS, Kind, PartRows, PartView, Round, StageSettings
 from corpusmill.stages.gather.decisions import decide, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import group_bounds
 
@@ -38,24 +39,23 @@ SAMPLES = schema_of(
 SHARED = schema_of(
     key=pa.uint64(),  # row
     sample=pa.uint64(),
-    name=pa.uint64(),
-    place=pa.int64(),
-    first=pa.int64(),
-    count=pa.int64(),
+    place=pa.int32(),
+    first=pa.int32(),
+    count=pa.int32(),
     repeated=pa.bool_(),  # settled: these windows are repeated
 )
 WINDOWS = schema_of(
     key=pa.uint64(),  # of the sample
     row=pa.uint64(),
     name=pa.uint64(),
-    place=pa.int64(),
-    first=pa.int64(),
-    hashes=pa.large_list(pa.uint64()),
+    place=pa.int32(),
+    first=pa.int32(),
+    text=pa.large_binary(),  # all bytes of the windows, from the first one on
 )
-REPEATS = schema_of(key=pa.uint64(), first=pa.int64(), count=pa.int64())  # key: row
+REPEATS = schema_of(key=pa.uint64(), first=pa.int32(), count=pa.int32())  # key: row
 
-CHUNK_WINDOWS = 1 << 19
-"""Windows compared at once, 4 MiB of hashes, unless one sample has more."""
+TEXT_BYTES = 4 << 20
+"""Text of windows that is put down together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +80,9 @@ class Substrings(StageSettings):
         return (
             Round("samples", "parts", text=True),
             Round("shared", "ranges", reads=("samples",)),
-            Round("windows", "parts", reads=("shared",), text=True),
+            Round("windows", "parts", reads=("shared",), text=True, streamed=True),
             Round("repeats", "ranges", reads=("windows",)),
-            Round("decide", "parts", reads=("shared", "repeats"), text=True),
+            Round("decide", "parts", reads=("shared", "repeats"), text=True, streamed=True),
         )
 
     def open(self) -> "SubstringsWorker":
@@ -93,10 +93,10 @@ class SubstringsWorker:
     """Holds the kernels."""
 
     def __init__(self, settings: Substrings) -> None:
-        from corpusmill.stages.kernels import hashing, winnowing
+        from corpusmill.stages.kernels import hashing, repeated_windows, winnowing
 
         self.settings = settings
-        self.hashing, self.winnowing = hashing, winnowing
+        self.hashing, self.winnowing, self.comparing = hashing, winnowing, repeated_windows
 
     def samples(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """The samples and periodic runs of every document."""
@@ -109,117 +109,122 @@ class SubstringsWorker:
                 "row": integers(batch.column("row"), np.uint64)[document],
                 "name": self.hashing.hash_identifiers(batch.column("id"))[document],
                 "period": period.astype(np.int8),
-                "place": place.astype(np.int32),
-                "first": first.astype(np.int32),
-                "count": count.astype(np.int32),
+                "place": place,
+                "first": first,
+                "count": count,
             }
+            del batch  # before the next one is read
             yield pa.table(table, schema=SAMPLES)
 
     def shared(self, rows: dict[str, pa.Table]) -> pa.Table:
         """Samples that stand in several places, and the repeated windows of periodic runs."""
         samples = rows_of(rows, "samples", SAMPLES)
+        rows.clear()  # once in memory
+        key, period = integers(one_chunk(samples, "key"), np.uint64), integers(one_chunk(samples, "period"), np.int8)
+        again = np.zeros(len(key), dtype=np.bool_)  # keys come sorted
+        again[1:] = key[1:] == key[:-1]
+        again[:-1] |= again[1:]
+        samples = take_rows(samples, np.flatnonzero(again | (period > 0)))
         key, row, name = (integers(one_chunk(samples, column), np.uint64) for column in ("key", "row", "name"))
         period, place, first, count = (
             integers(one_chunk(samples, column)) for column in ("period", "place", "first", "count")
         )
-        again = np.zeros(len(key), dtype=np.bool_)  # keys come sorted
-        again[1:] = key[1:] == key[:-1]
-        again[:-1] |= again[1:]
-        chosen = np.flatnonzero(again | (period > 0))
-        order = chosen[np.lexsort([column[chosen] for column in (first, row, name, period, key)])]
+        order = np.lexsort((first, row, name, period, key))
         bounds = group_bounds(key[order], period[order].astype(np.uint64))
         sizes = np.repeat(np.diff(bounds), np.diff(bounds))
         several = order[(sizes > 1) & (period[order] == 0)]
         runs = order[period[order] > 0]
         run_bounds = group_bounds(key[runs], period[runs].astype(np.uint64))
-        found = self.winnowing.repeated_in_runs(run_bounds, period[runs], place[runs], first[runs], count[runs])
+        found = self.comparing.repeated_in_runs(run_bounds, period[runs], place[runs], first[runs], count[runs])
         at = np.concatenate([several, runs[found[:, 0]]])
         table = {
             "key": row[at],
             "sample": key[at],
-            "name": name[at],
-            "place": place[at],
-            "first": np.concatenate([first[several], found[:, 1]]),
-            "count": np.concatenate([count[several], found[:, 2]]),
+            "place": place[at].astype(np.int32),
+            "first": np.concatenate([first[several], found[:, 1]]).astype(np.int32),
+            "count": np.concatenate([count[several], found[:, 2]]).astype(np.int32),
             "repeated": np.arange(len(at)) >= len(several),
         }
         return pa.table(table, schema=SHARED).sort_by([("key", "ascending"), ("first", "ascending")])
 
-    def windows(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
-        """The hashes of all windows of shared samples."""
+    def windows(self, part: PartView, rows: dict[str, PartRows]) -> Iterator[pa.Table]:
+        """The texts of shared samples: all bytes of the windows that hold them."""
         yield WINDOWS.empty_table()
-        shared = rows_of(rows, "shared", SHARED)
-        shared_rows = integers(one_chunk(shared, "key"), np.uint64)
         for batch in part.batches:
             numbers = integers(batch.column("row"), np.uint64)
-            low, high = (
-                np.searchsorted(shared_rows, numbers[[0, -1]] + np.array([0, 1], np.uint64)) if len(numbers) else (0, 0)
-            )
-            mine = shared.slice(low, high - low)
-            mine = mine.filter(cast("Any", pa).compute.invert(mine.column("repeated")))
-            if not mine.num_rows:
+            shared = found_rows(rows, "shared", numbers, SHARED)
+            shared = shared.filter(cast("Any", pc).invert(shared.column("repeated")))
+            if not shared.num_rows:
                 continue
-            first, count = (integers(one_chunk(mine, column)) for column in ("first", "count"))
-            document = np.searchsorted(numbers, integers(one_chunk(mine, "key"), np.uint64))
-            order = np.argsort(integers(one_chunk(mine, "sample"), np.uint64), kind="stable")  # as they are stored
-            bounds = np.concatenate([[0], np.cumsum(count[order])])
-            starts = np.empty(len(order), dtype=np.int64)
-            starts[order] = bounds[:-1]
-            hashes = self.winnowing.window_hashes(
-                *text_buffers(batch.column("text")), self.settings.min_bytes, document, first, count, starts
-            )
-            mine = take_rows(mine, order)
+            yield from self._texts(batch, shared)
+            del batch, shared  # before the next ones are read
+
+    def _texts(self, batch: Batch, shared: pa.Table) -> Iterator[pa.Table]:
+        """WINDOWS of the SHARED rows of a batch, TEXT_BYTES at a time."""
+        document = np.searchsorted(
+            integers(batch.column("row"), np.uint64), integers(one_chunk(shared, "key"), np.uint64)
+        )
+        names = self.hashing.hash_identifiers(batch.column("id"))
+        text, offsets = text_buffers(batch.column("text"))
+        sizes = integers(one_chunk(shared, "count")) + self.settings.min_bytes - 1
+        for some in np.split(np.arange(len(sizes)), np.flatnonzero(np.diff(np.cumsum(sizes) // TEXT_BYTES)) + 1):
+            mine, bounds = take_rows(shared, some), np.append(0, np.cumsum(sizes[some]))
+            first = integers(one_chunk(mine, "first"), np.int32)
             table = {
                 "key": one_chunk(mine, "sample"),
                 "row": one_chunk(mine, "key"),
-                "name": one_chunk(mine, "name"),
+                "name": names[document[some]],
                 "place": one_chunk(mine, "place"),
-                "first": one_chunk(mine, "first"),
-                "hashes": cast("Any", pa).LargeListArray.from_arrays(bounds, hashes),
+                "first": first,
+                "text": large_binaries(
+                    bounds, self.comparing.window_texts(text, offsets, document[some], first, bounds)
+                ),
             }
             yield pa.table(table, schema=WINDOWS)
 
-    def repeats(self, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
-        """Windows that equal one that stays, as runs of windows of a document; some samples at a time."""
-        yield REPEATS.empty_table()
+    def repeats(self, rows: dict[str, pa.Table]) -> pa.Table:
+        """Windows that equal one that stays, as runs of windows of a document."""
         windows = rows_of(rows, "windows", WINDOWS)
-        key = integers(one_chunk(windows, "key"), np.uint64)
-        lists = cast("Any", one_chunk(windows, "hashes"))
-        ends = lists.offsets.to_numpy()
-        bounds = group_bounds(key)
-        low = 0
-        while low < len(bounds) - 1:
-            high = int(np.searchsorted(ends[bounds], ends[bounds[low]] + CHUNK_WINDOWS, side="right")) - 1
-            high = min(max(high, low + 1), len(bounds) - 1)
-            yield self._repeated(windows.slice(bounds[low], bounds[high] - bounds[low]).combine_chunks())
-            low = high
+        key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
+        place, first = (integers(one_chunk(windows, column), np.int32) for column in ("place", "first"))
+        entry, begin, count = self.comparing.repeated_windows(
+            group_bounds(key),
+            name,
+            row,
+            place,
+            first,
+            *text_buffers(one_chunk(windows, "text")),
+            self.settings.min_bytes,
+        ).T
+        table = {"key": row[entry], "first": begin.astype(np.int32), "count": count.astype(np.int32)}
+        return pa.table(table, schema=REPEATS)
 
-    def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
+    def decide(self, part: PartView, rows: dict[str, PartRows]) -> Iterator[pa.Table]:
         """Every document stays; spans are what its repeated windows cover, drawn in to characters and words."""
-        shared = rows_of(rows, "shared", SHARED)
-        settled = shared.filter(shared.column("repeated")).select(REPEATS.names)
-        del shared
-        found = pa.concat_tables([settled, rows_of(rows, "repeats", REPEATS)]).sort_by(
-            [("key", "ascending"), ("first", "ascending")]
-        )
-        rows.clear()  # once in memory
-        found_rows, first, count = (
-            integers(one_chunk(found, name), dtype)
-            for name, dtype in (("key", np.uint64), ("first", np.int64), ("count", np.int64))
-        )
-        stop = first + count - 1 + self.settings.min_bytes
-        seen: list[npt.NDArray[np.uint64]] = [np.zeros(0, dtype=np.uint64)]
-        cut_rows: list[int] = []
-        spans: list[list[dict[str, int | str]]] = []
+        yield self._decided(np.zeros(0, dtype=np.uint64), [], [])
         for batch in part.batches:
             numbers = integers(batch.column("row"), np.uint64)
-            seen.append(numbers)
-            for row, low, high in document_bounds(numbers, found_rows):
+            settled = found_rows(rows, "shared", numbers, SHARED)
+            settled = settled.filter(settled.column("repeated")).select(REPEATS.names)
+            found = pa.concat_tables([settled, found_rows(rows, "repeats", numbers, REPEATS)]).sort_by(
+                [("key", "ascending"), ("first", "ascending")]
+            )
+            first, count = (integers(one_chunk(found, name)) for name in ("first", "count"))
+            stop = first + count - 1 + self.settings.min_bytes
+            cut_rows: list[int] = []
+            spans: list[list[dict[str, int | str]]] = []
+            for row, low, high in document_bounds(numbers, integers(one_chunk(found, "key"), np.uint64)):
                 text = document_text(batch, row)
                 drawn = self._spans(text, first[low:high].tolist(), stop[low:high].tolist())
                 if drawn:
                     cut_rows.append(int(numbers[row]))
                     spans.append(drawn)
+            yield self._decided(numbers, cut_rows, spans)
+
+    def _decided(
+        self, numbers: npt.NDArray[np.uint64], cut_rows: list[int], spans: list[list[dict[str, int | str]]]
+    ) -> pa.Table:
+        """Decisions on the documents `numbers`, of which `cut_rows` have `spans`."""
         sizes = [sum(int(span["end"]) - int(span["start"]) for span in drawn) for drawn in spans]
         facts = {
             "key": pa.array(cut_rows, pa.uint64()),
@@ -227,7 +232,7 @@ class SubstringsWorker:
             "substrings_repeated_bytes": pa.array(sizes, pa.int64()),
         }
         return decide(
-            np.concatenate(seen),
+            numbers,
             pa.table(facts),
             dropped=np.zeros(len(spans), dtype=np.bool_),
             rule="substrings.repeated",
@@ -235,18 +240,6 @@ class SubstringsWorker:
             threshold=self.settings.min_bytes,
             columns={"substrings_repeated_bytes": 0},
         )
-
-    def _repeated(self, windows: pa.Table) -> pa.Table:
-        """REPEATS of all entries of some samples."""
-        key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
-        place, first = (integers(one_chunk(windows, column)) for column in ("place", "first"))
-        lists = cast("Any", one_chunk(windows, "hashes"))
-        ends = lists.offsets.to_numpy()
-        hashes = lists.values.to_numpy()[ends[0] : ends[-1]]
-        entry, begin, count = self.winnowing.repeated_windows(
-            group_bounds(key), name, row, place, first, ends - ends[0], hashes.copy()
-        ).T
-        return pa.table({"key": row[entry], "first": begin, "count": count}, schema=REPEATS)
 
     def _spans(self, text: bytes, starts: list[int], stops: list[int]) -> list[dict[str, int | str]]:
         """What the runs start..stop (ascending starts) cover, each drawn in to characters, and words where asked."""
@@ -262,6 +255,18 @@ class SubstringsWorker:
             if low < high:
                 spans.append({"start": low, "end": high, "how": self.settings.action})
         return spans
+
+
+def found_rows(rows: dict[str, PartRows], name: str, numbers: npt.NDArray[np.uint64], schema: pa.Schema) -> pa.Table:
+    """The rows of an earlier round on these documents; none where that round had no unit at all."""
+    found = rows[name].of(numbers)
+    return schema.empty_table() if found is None else found
+
+
+def large_binaries(bounds: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> Column:
+    """large_binary values data[bounds[i] : bounds[i + 1]], zero-copy."""
+    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
+    return cast("Column", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1, cast("Any", buffers)))
 
 
 def document_bounds(
