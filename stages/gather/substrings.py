@@ -265,8 +265,8 @@ def found_rows(rows: dict[str, PartRows], name: str, numbers: npt.NDArray[np.uin
 
 def large_binaries(bounds: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -> Column:
     """large_binary values data[bounds[i] : bounds[i + 1]], zero-copy."""
-    buffers = [None, pa.py_buffer(bounds), pa.py_buffer(data)]
-    return cast("Column", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1, cast("Any", buffers)))
+    buffers: Any = [None, *(cast("Any", pa).py_buffer(array) for array in (bounds, data))]
+    return cast("Column", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1, buffers))
 
 
 def document_bounds(
