@@ -47,6 +47,7 @@ STAGES = {
     "encoder": "corpusmill.stages.measure.sequence_classifier:Encoder",
     "kenlm_perplexity": "corpusmill.stages.measure.kenlm_perplexity:KenlmPerplexity",
     "proxy_bits": "corpusmill.mixtures.proxy.document_bits:ProxyBits",
+    "proxy_embedding": "corpusmill.mixtures.proxy.document_embedding:ProxyEmbedding",
     "word_list": "corpusmill.stages.measure.word_list:WordList",
     "url_words": "corpusmill.stages.measure.url_words:UrlWords",
     "datatrove": "corpusmill.stages.decide.outside_step:DatatroveStep",

@@ -1,4 +1,5 @@
 import random
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from gather_rounds import dropped_ids, run_gather, split_parts
 
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.gather.semantic import Semantic
+from corpusmill.stages.kernels.hashing import hash_identifiers
 
 TEXTS = [f"text {i} " + "x" * (i % 7) for i in range(60)]
 IDS = [f"s/{i:02d}" for i in range(60)]
@@ -84,7 +86,52 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         run_gather(Semantic(embeddings=(str(tmp_path / "v.parquet"),)), split_parts(TEXTS, IDS, [[0]]))
 
 
-@pytest.mark.parametrize("settings", [{"min_cosine": 0}, {"num_clusters": 0}, {"embeddings": ("none/*.x",)}])
+def test_a_measured_column_does_as_well(vectors: Path) -> None:
+    known = {
+        row["id"]: row["embedding"] for path in vectors.glob("*.parquet") for row in pq.read_table(path).to_pylist()
+    }
+    parts = split_parts(TEXTS, IDS, [range(25), range(25, 60)])
+    with_column = [
+        [
+            batch.append_column(
+                "measured",
+                pa.array([known.get(name) for name in batch.column("id").to_pylist()], pa.list_(pa.float32())),
+            )
+            for batch in batches
+        ]
+        for batches in parts
+    ]
+    stage = Semantic(column="measured", min_cosine=0.9, num_clusters=3)
+    assert stage.reads() == ("measured",)
+    decisions, _ = run_gather(stage, with_column)
+    by_file, _ = run_gather(Semantic(embeddings=(f"{vectors}/*.parquet",), min_cosine=0.9, num_clusters=3), parts)
+    assert dropped_ids(parts, decisions) == dropped_ids(parts, by_file)
+
+
+def test_of_each_cluster_so_many_stay(vectors: Path) -> None:
+    """First near-duplicates go, then those with the greatest hashes of their ids; the decision says which place."""
+    names = dict(zip(IDS, hash_identifiers(pa.array(IDS, pa.string())).tolist(), strict=True))
+    made = split_parts(TEXTS, IDS, [range(30), range(30, 60)])
+    settings = {"embeddings": (f"{vectors}/*.parquet",), "min_cosine": 0.9, "num_clusters": 4}
+    _, rounds = run_gather(Semantic(**settings), made)  # type: ignore[arg-type]
+    left: dict[int, list[str]] = defaultdict(list)
+    for line in rounds["compare"].to_pylist():
+        if line["winner"] is None:
+            left[line["semantic_cluster"]].append(line["id"])
+    expected = {name for members in left.values() for name in sorted(members, key=lambda name: names[name])[3:]}
+    decisions, _ = run_gather(Semantic(per_cluster=3, **settings), made, num_ranges=3)  # type: ignore[arg-type]
+    dropped = dropped_ids(made, decisions)
+    assert {name for name, (rule, _) in dropped.items() if rule == "semantic.full_cluster"} == expected
+    assert sum(rule == "semantic.near_duplicate" for rule, _ in dropped.values()) == 55 - sum(map(len, left.values()))
+    lines = [line for table in decisions for line in table.to_pylist() if line["rule"] == "semantic.full_cluster"]
+    assert {(line["threshold"], int(line["value"]) > 3) for line in lines} == {("3", True)}
+    assert expected
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"min_cosine": 0}, {"num_clusters": 0}, {"embeddings": ("none/*.x",)}, {"embeddings": ()}, {"per_cluster": 0}],
+)
 def test_settings_are_checked(vectors: Path, settings: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(settings))):
         Semantic(**({"embeddings": (f"{vectors}/*.parquet",)} | settings))  # type: ignore[arg-type]  # wrong on purpose

@@ -58,10 +58,7 @@ class ProxyBits(StageSettings):
         return (self.model / "model.safetensors", self.model / "result.json", self.tokenizer)
 
     def open(self) -> "ProxyBitsWorker":
-        import sentencepiece
-
-        processor = sentencepiece.SentencePieceProcessor(model_file=str(self.tokenizer))
-        return ProxyBitsWorker(self, *load_model(self.model), processor)
+        return ProxyBitsWorker(self, *open_proxy(self.model, self.tokenizer))
 
 
 class ProxyBitsWorker:
@@ -69,11 +66,6 @@ class ProxyBitsWorker:
 
     def __init__(self, settings: ProxyBits, parameters: Any, shape: Any, processor: Any) -> None:
         self.settings, self.parameters, self.shape, self.processor = settings, parameters, shape, processor
-        if processor.GetPieceSize() > shape.vocab_size:
-            raise RequestError(
-                f"{settings.tokenizer}: has {processor.GetPieceSize()} pieces, the model {settings.model} knows "
-                f"{shape.vocab_size}. Give the tokenizer of its run."
-            )
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         from corpusmill.mixtures.proxy.evaluate import Window, summed_bits
@@ -82,7 +74,7 @@ class ProxyBitsWorker:
         windows: list[Window] = []
         num_bytes = np.zeros(batch.num_rows, dtype=np.int64)
         for row, text in enumerate(batch.column("text").to_pylist()):
-            ids = self._encode(text or "")
+            ids = first_ids(self.processor, text or "", self.settings.max_tokens)
             num_bytes[row] = len(self._read(text or "", ids).encode())
             tokens = np.array([end, *ids], dtype=np.int64)
             for start in range(0, len(ids), self.settings.sequence_length):
@@ -94,14 +86,29 @@ class ProxyBitsWorker:
         made = (bits / np.maximum(num_bytes, 1)).astype(np.float32)
         return {"proxy_bits_per_byte": pa.array(made, mask=num_bytes == 0)}
 
-    def _encode(self, text: str) -> list[int]:
-        """The first ids; of a long text only as much is encoded as they can need: a piece has at most 64 characters."""
-        ids: list[int] = self.processor.EncodeAsIds(text[: 64 * self.settings.max_tokens])
-        return ids[: self.settings.max_tokens]
-
     def _read(self, text: str, ids: list[int]) -> str:
         """The part of the text that the ids spell."""
         return text if len(ids) < self.settings.max_tokens else str(self.processor.DecodeIds(ids))
+
+
+def first_ids(processor: Any, text: str, max_tokens: int) -> list[int]:
+    """The first ids; of a long text only as much is encoded as they can need: a piece has at most 64 characters."""
+    ids: list[int] = processor.EncodeAsIds(text[: 64 * max_tokens])
+    return ids[:max_tokens]
+
+
+def open_proxy(model: Path, tokenizer: Path) -> tuple[Any, Any, Any]:
+    """Parameters [1, ...] and shape of a training, and the sentencepiece model of its run."""
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    parameters, shape = load_model(model)
+    if processor.GetPieceSize() > shape.vocab_size:
+        raise RequestError(
+            f"{tokenizer}: has {processor.GetPieceSize()} pieces, the model {model} knows {shape.vocab_size}. "
+            "Give the tokenizer of its run."
+        )
+    return parameters, shape, processor
 
 
 def load_model(folder: Path) -> tuple[Any, Any]:

@@ -1,7 +1,7 @@
 """Decision tables of gathers: one line for every row that reached it, most of them "keep"."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import integers, nulls, one_chunk, take
-from corpusmill.pipeline.document import Batch
+from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.stage import DECISION_SCHEMA
 
 
@@ -35,30 +35,35 @@ def decide(
     found: pa.Table,
     *,
     dropped: npt.NDArray[np.bool_],
-    rule: str,
+    rule: str | list[str],
     values: Iterable[object],
     threshold: object,
     columns: Mapping[str, object] | None = None,
 ) -> pa.Table:
     """DECISION_SCHEMA for `rows`, from `found`: facts (`key` = row, sorted) on some of them.
 
-    `dropped` and `values` go with the rows of `found`; its `winner`, `group` and `cut` are taken where it has them.
-    `columns` of `found` are added, with the given value for the other rows.
+    `dropped`, `values` and, where they are lists, `rule` and `threshold` go with the rows of `found`; its `winner`,
+    `group` and `cut` are taken where it has them. `columns` of `found` are added, with the given value for other rows.
     """
     at = np.searchsorted(rows, integers(one_chunk(found, "key"), np.uint64))
     places = np.full(len(rows), -1, dtype=np.int64)
     places[at] = np.arange(found.num_rows)
     drop = np.zeros(len(rows), dtype=np.bool_)
     drop[at] = dropped
-    facts = zip(values, dropped, strict=True)
-    written = [json.dumps(value, ensure_ascii=False) if lost else None for value, lost in facts]
-    limit = json.dumps(threshold, ensure_ascii=False)
+    count = found.num_rows
+    rules = rule if isinstance(rule, list) else [rule] * count
+    limits = threshold if isinstance(threshold, list) else [threshold] * count
+
+    def of_lost(facts: Iterable[object], write: Callable[[object], str]) -> Column:
+        written = [write(fact) if lost else None for fact, lost in zip(facts, dropped, strict=True)]
+        return take(pa.array(written, pa.string()), places)
+
     decision: dict[str, Any] = {
         "row": pa.array(rows, pa.uint64()),
         "keep": pa.array(~drop),
-        "rule": pa.array([rule if lost else None for lost in drop], pa.string()),
-        "value": take(pa.array(written, pa.string()), places),
-        "threshold": pa.array([limit if lost else None for lost in drop], pa.string()),
+        "rule": of_lost(rules, str),
+        "value": of_lost(values, to_json),
+        "threshold": of_lost(limits, to_json),
     }
     for field in list(DECISION_SCHEMA)[len(decision) :]:
         known = field.name in found.column_names
@@ -69,3 +74,7 @@ def decide(
         filled = column if otherwise is None else cast("Any", pc).fill_null(column, otherwise)
         table = table.append_column(name, filled)
     return table
+
+
+def to_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,12 +1,15 @@
 """Drops documents whose embedding is nearly that of one which stays (SemDeDup, Abbas et al. 2023, arXiv 2303.09540).
 
     - semantic: {embeddings: ["vectors/*.parquet"], min_cosine: 0.95}
+    - semantic: {column: proxy_embedding, per_cluster: 1000}
 
-Embeddings are made elsewhere: Parquet files with `id` and a list of floats, one row per document; documents without one
-stay, with a null `semantic_cluster`. Vectors are brought to length 1 and put into `num_clusters` clusters by spherical
-k-means over a sample chosen by hash of id. Inside a cluster, in keep-policy order, a document goes if and only if its
-cosine to one that stays reaches `min_cosine`; the nearest such one is its winner. Pairs that a border between clusters
-parts are not seen, as in the paper: fewer clusters see more and cost more.
+Embeddings are made elsewhere (Parquet files with `id` and a list of floats, one row per document), or they are a
+measured column, as `proxy_embedding` makes one; documents without one stay, with a null `semantic_cluster`. Vectors are
+brought to length 1 and put into `num_clusters` clusters by spherical k-means over a sample chosen by hash of id. Inside
+a cluster, in keep-policy order, a document goes if and only if its cosine to one that stays reaches `min_cosine`; the
+nearest such one is its winner. Pairs that a border between clusters parts are not seen, as in the paper: fewer clusters
+see more and cost more. Of what stays then, `per_cluster` documents of a cluster stay where it is set, those with the
+least hashes of their ids.
 
 Rounds: vectors (parts) -> clusters (whole, streamed) -> compare (ranges of clusters) -> decide. A cluster is in memory
 whole, at 4 bytes a dimension.
@@ -38,6 +41,7 @@ COMPARED = schema_of(
     winner=pa.uint64(),  # null: it stays
     winner_id=pa.string(),
     similarity=pa.float64(),  # cosine
+    place=pa.int64(),  # by hash of id among those of its cluster that have no winner, from 1; null with a winner
     semantic_cluster=pa.int64(),
 )
 
@@ -53,12 +57,13 @@ class Semantic(StageSettings):
     name: ClassVar[str] = "semantic"
     kind: ClassVar[Kind] = "gather"
 
-    embeddings: tuple[str, ...]  # Parquet files; * and ** as in the shell
+    embeddings: tuple[str, ...] = ()  # Parquet files; * and ** as in the shell
+    column: str | None = None  # or a measured column of lists of floats
     id_field: str = "id"
     vector_field: str = "embedding"
     min_cosine: float = 0.95
     num_clusters: int = 100
-    seed: int = 1
+    per_cluster: int | None = None  # documents that stay of a cluster at most
     keep: Keep = "longest"
     by: str | None = None  # the column of keep: highest or lowest
     prefer_sources: tuple[str, ...] = ()
@@ -69,14 +74,18 @@ class Semantic(StageSettings):
             raise ValueError(f"min_cosine: {self.min_cosine} is not above 0 and at most 1.")
         if self.num_clusters < 1:
             raise ValueError(f"num_clusters: {self.num_clusters} is less than 1.")
-        if not self.files():
+        if self.per_cluster is not None and self.per_cluster < 1:
+            raise ValueError(f"per_cluster: {self.per_cluster} is less than 1.")
+        if bool(self.embeddings) == (self.column is not None):
+            raise ValueError("embeddings: give Parquet files, or a measured `column`, and not both.")
+        if self.column is None and not self.files():
             raise ValueError(f"embeddings: {', '.join(self.embeddings) or 'nothing'}: no such files.")
 
     def adds(self) -> dict[str, pa.DataType]:
         return {"semantic_cluster": pa.int64()}
 
     def reads(self) -> tuple[str, ...]:
-        return (self.by,) if self.by else ()
+        return tuple(name for name in (self.by, self.column) if name)
 
     def files(self) -> tuple[Path, ...]:
         return tuple(Path(name) for pattern in self.embeddings for name in sorted(glob.glob(pattern, recursive=True)))
@@ -108,13 +117,18 @@ class SemanticWorker:
         settings = self.settings
         for batch in part.batches:
             ids = batch.column("id")
-            found = [self._matching(path, ids) for path in settings.files()]
-            known = pa.concat_tables(found).combine_chunks() if found else None
-            if known is None or not known.num_rows:
+            if settings.column is not None:
+                measured = batch.column(settings.column).cast(VECTOR)
+                chosen = np.flatnonzero(flags(measured.is_valid(), False))
+                lists = take(measured, chosen)
+            else:
+                known = pa.concat_tables([self._matching(path, ids) for path in settings.files()]).combine_chunks()
+                at = cast("Any", pc.index_in)(ids, value_set=one_chunk(known, "id"))
+                chosen = np.flatnonzero(flags(at.is_valid(), False))
+                lists = take(one_chunk(known, "vector"), integers(at.drop_null()))
+            if not len(chosen):
                 continue
-            at = cast("Any", pc.index_in)(ids, value_set=one_chunk(known, "id"))
-            chosen = np.flatnonzero(flags(at.is_valid(), False))
-            vectors = self.cosine.unit_rows(as_matrix(take(one_chunk(known, "vector"), integers(at.drop_null()))))
+            vectors = self.cosine.unit_rows(as_matrix(lists))
             ordering = order_columns(batch, settings.keep, settings.by, settings.prefer_sources)
             table = {name: take(column, chosen) for name, column in ordering.items()}
             key = self.hashing.mix_all(integers(table["row"], np.uint64))
@@ -138,12 +152,16 @@ class SemanticWorker:
         bounds = group_bounds(integers(one_chunk(table, "key"), np.uint64)[order])
         winner = np.full(table.num_rows, -1, dtype=np.int64)
         cosine = np.zeros(table.num_rows, dtype=np.float64)
+        place = np.zeros(table.num_rows, dtype=np.int64)
         lists = one_chunk(table, "vector")
+        names = self.hashing.hash_identifiers(one_chunk(table, "id"))
         for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             members = order[low:high]
             of, similarity = self.cosine.winners(as_matrix(take(lists, members)), self.settings.min_cosine)
             winner[members] = np.where(of < 0, -1, members[of])
             cosine[members] = similarity
+            left = members[of < 0]
+            place[left[np.argsort(names[left], kind="stable")]] = np.arange(1, len(left) + 1)
         row, ids = one_chunk(table, "row"), one_chunk(table, "id")
         found = {
             "key": row,
@@ -151,19 +169,23 @@ class SemanticWorker:
             "winner": take(row, winner),
             "winner_id": take(ids, winner),
             "similarity": pa.array(cosine, mask=winner < 0),
+            "place": pa.array(place, mask=place == 0),
             "semantic_cluster": integers(one_chunk(table, "key"), np.uint64).astype(np.int64),
         }
         return pa.table(found, schema=COMPARED).sort_by("key")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "compare", COMPARED)
+        most, places = self.settings.per_cluster, one_chunk(found, "place").to_pylist()
+        spare = np.array([most is not None and place is not None and place > most for place in places], dtype=np.bool_)
+        facts = zip(spare, places, found.column("similarity").to_pylist(), strict=True)
         return decide(
             part_rows(part.batches),
             found,
-            dropped=flags(one_chunk(found, "winner").is_valid(), False),
-            rule="semantic.near_duplicate",
-            values=found.column("similarity").to_pylist(),
-            threshold=self.settings.min_cosine,
+            dropped=spare | flags(one_chunk(found, "winner").is_valid(), False),
+            rule=["semantic.full_cluster" if extra else "semantic.near_duplicate" for extra in spare],
+            values=[place if extra else similarity for extra, place, similarity in facts],
+            threshold=[most if extra else self.settings.min_cosine for extra in spare],
             columns={"semantic_cluster": None},
         )
 
