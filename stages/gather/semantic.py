@@ -77,7 +77,7 @@ class Semantic(StageSettings):
         if self.per_cluster is not None and self.per_cluster < 1:
             raise ValueError(f"per_cluster: {self.per_cluster} is less than 1.")
         if bool(self.embeddings) == (self.column is not None):
-            raise RequestError("semantic: embeddings or column: give Parquet files, or a measured column, and not both.")
+            raise RequestError("semantic: embeddings or column: give Parquet files, or a measured column, not both.")
         if self.column is None and not self.files():
             raise ValueError(f"embeddings: {', '.join(self.embeddings) or 'nothing'}: no such files.")
 
