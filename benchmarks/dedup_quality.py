@@ -8,6 +8,10 @@ that stays and those dropped for it). First column: every program at 14 bands of
 Jaccard 0.7. Second: parameters chosen by F1 over pairs on half of the groups (by hash of the group's name), scores on
 the other half. datatrove runs in the environment that dedup.py makes. Chinese is compared by characters, given to all
 as words.
+
+A set of judged pairs has `text_a`, `text_b` and `grade`: pairs of grade 2 and more are duplicates, lower ones are not,
+null is left out, and of grade 1 only the share that was joined is told; half of the pairs choose the parameters. True
+pairs of the other half that ours, verified, did not join are listed with their Jaccard similarity (word 5-grams).
 """
 
 import argparse
@@ -19,7 +23,7 @@ import subprocess
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -64,31 +68,78 @@ def main() -> None:
     parser.add_argument("--input", nargs="+", type=Path, required=True)
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     arguments = parser.parse_args()
-    results = [line for path in arguments.input for line in compare(path)]
+    results: list[dict[str, Any]] = []
+    for path in arguments.input:
+        with zstandard.open(path, "rb") as raw:
+            rows = [json.loads(line) for line in io.TextIOWrapper(raw, encoding="utf-8", newline="\n")]
+        results += compare_pairs(path.name, rows) if "grade" in rows[0] else compare(path.name, rows)
     if arguments.json:
         print(json.dumps({"results": results}))
 
 
-def compare(path: Path) -> list[dict[str, Any]]:
-    """Both tables of one set, printed."""
-    with zstandard.open(path, "rb") as raw:
-        rows = [json.loads(line) for line in io.TextIOWrapper(raw, encoding="utf-8", newline="\n")]
-    texts = [re.sub(r"([\u3400-\u9fff])", r" \1 ", row["text"]) for row in rows]
-    _, groups = np.unique([row["group"] for row in rows], return_inverse=True)
-    learn = np.array([hashlib.sha256(row["group"].encode()).digest()[0] % 2 == 0 for row in rows])
+def clusters(texts: Sequence[str]) -> dict[str, dict[tuple[Any, ...], Labels]]:
+    """Program -> parameters -> cluster of every document."""
+    texts = [re.sub(r"([\u3400-\u9fff])", r" \1 ", text) for text in texts]
     programs: dict[str, dict[tuple[Any, ...], Labels]] = {
         "datatrove": by_banding(texts, datatrove_signatures),
         "datasketch": by_banding(texts, datasketch_signatures),
         "ours, candidates": by_banding(texts, our_signatures),
     }
     programs["ours, verified"] = verified(texts, programs["ours, candidates"])
+    return programs
+
+
+def compare_pairs(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Judged pairs: precision, recall and F1 over them, printed."""
+    rows = [row for row in rows if row["grade"] is not None]
+    grades = np.array([row["grade"] for row in rows])
+    learn = np.array([hashlib.sha256(row["id"].encode()).digest()[0] % 2 == 0 for row in rows])
+    true, apart, half = grades >= 2, grades == 1, len(rows)
+    print(f"{name}: {half} pairs, {true.sum()} of them duplicates, {apart.sum()} of grade 1")
     results = []
-    print(f"{path.name}: {len(rows)} documents, {len(set(groups.tolist()))} groups")
-    for name, made in programs.items():
+    for program, made in clusters([row[key] for key in ("text_a", "text_b") for row in rows]).items():
+        joined = {key: labels[:half] == labels[half:] for key, labels in made.items()}
+        equal = next(key for key in made if key[:2] == (5, (14, 8)) and key[2:] in ((), ("jaccard", 0.7)))
+        best = max(made, key=lambda key: judged(joined[key], true, learn & ~apart)["f1"])
+        line: dict[str, Any] = {
+            "set": name,
+            "program": program,
+            "equal": judged(joined[equal], true, ~apart),
+            "best": judged(joined[best], true, ~learn & ~apart),
+            "parameters": best,
+            "grade_1_joined": float(joined[best][apart].mean()),
+        }
+        results.append(line)
+        told = [", ".join(f"{key} {value:.3f}" for key, value in line[part].items()) for part in ("equal", "best")]
+        print(f"  {program:18} 14x8: {told[0]} | chosen {best}: {told[1]}, grade 1: {line['grade_1_joined']:.3f}")
+    lost = np.flatnonzero(~learn & true & ~joined[best])
+    print(f"  lost: {[(rows[i]['id'], rows[i]['jaccard_5gram']) for i in lost]}")
+    return results
+
+
+def judged(joined: npt.NDArray[np.bool_], true: npt.NDArray[np.bool_], of: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Scores over the pairs `of`."""
+    both = int((joined & true & of).sum())
+    said, wanted = int((joined & of).sum()), int((true & of).sum())
+    return {
+        "precision": both / said if said else 1.0,
+        "recall": both / wanted,
+        "f1": 2 * both / (said + wanted),
+    }
+
+
+def compare(set_name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Both tables of one set, printed."""
+    texts = [row["text"] for row in rows]
+    _, groups = np.unique([row["group"] for row in rows], return_inverse=True)
+    learn = np.array([hashlib.sha256(row["group"].encode()).digest()[0] % 2 == 0 for row in rows])
+    results = []
+    print(f"{set_name}: {len(rows)} documents, {len(set(groups.tolist()))} groups")
+    for name, made in clusters(texts).items():
         equal = next(made[key] for key in made if key[:2] == (5, (14, 8)) and key[2:] in ((), ("jaccard", 0.7)))
         best = max(made, key=lambda key: pair_scores(made[key][learn], groups[learn])["f1"])
         line: dict[str, Any] = {
-            "set": path.name,
+            "set": set_name,
             "program": name,
             "equal": pair_scores(equal, groups),
             "best": pair_scores(made[best][~learn], groups[~learn]),
@@ -97,7 +148,23 @@ def compare(path: Path) -> list[dict[str, Any]]:
         results.append(line)
         told = [", ".join(f"{key} {value:.3f}" for key, value in line[part].items()) for part in ("equal", "best")]
         print(f"  {name:18} 14x8: {told[0]} | chosen {best}: {told[1]}")
+    lost = lost_pairs(texts, groups, made[best], ~learn)
+    print(f"  lost {len(lost)}: {[(rows[i]['id'], rows[j]['id'], round(similarity, 3)) for i, j, similarity in lost]}")
     return results
+
+
+def lost_pairs(
+    texts: Sequence[str], groups: Labels, found: Labels, of: npt.NDArray[np.bool_]
+) -> list[tuple[int, int, float]]:
+    """Pairs of one group that are not in one cluster, with their Jaccard similarity."""
+    spaced = pa.array([re.sub(r"([\u3400-\u9fff])", r" \1 ", text) for text in texts], pa.large_string())
+    sets, bounds = shingle_sets(*text_buffers(spaced), folding_table(), WORD, True, 5)
+    members = [set(sets[low:high].tolist()) for low, high in pairwise(bounds.tolist())]
+    return [
+        (i, j, len(members[i] & members[j]) / max(1, len(members[i] | members[j])))
+        for i, j in combinations(np.flatnonzero(of).tolist(), 2)
+        if groups[i] == groups[j] and found[i] != found[j]
+    ]
 
 
 def by_banding(texts: Sequence[str], sign: Callable[[Sequence[str], int], Signatures]) -> dict[tuple[Any, ...], Labels]:

@@ -25,7 +25,7 @@ from corpusmill.pipeline.build import build, plan_phases
 from corpusmill.pipeline.engine import LocalEngine
 from corpusmill.pipeline.recipe import Recipe
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.stages.kernels import hashing, winnowing
+from corpusmill.stages.kernels import hashing, repeated_windows, winnowing
 from corpusmill.stages.names import StageTable, token_phases
 
 peak = 0
@@ -40,7 +40,7 @@ def watch() -> None:
         time.sleep(0.02)
 
 threading.Thread(target=watch, daemon=True).start()
-hashing.warmup(), winnowing.warmup()
+hashing.warmup(), winnowing.warmup(), repeated_windows.warmup()
 recipe = Recipe.build(json.loads(sys.argv[1]), StageTable())
 build(recipe, sys.argv[1], plan_phases(recipe, token_phases), RunFolder(sys.argv[2]), LocalEngine(1))
 print(peak << 10)
@@ -58,6 +58,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.jsonl"
         small.write_text(json.dumps({"id": "0", "text": "one document"}) + "\n")
+        build(small, arguments.gather_memory)  # compiles kernels, which takes memory of its own
         empty = build(small, arguments.gather_memory)["peak"]
         for dashes in (False, True):
             corpus = Path(folder) / "corpus.jsonl"
