@@ -106,6 +106,9 @@ def test_json_of_the_commands_on_a_run(recipe: Path, capsys: pytest.CaptureFixtu
     assert documents["in"] == documents["kept"] + sum(documents["dropped"].values()) + sum(documents["failed"].values())
     assert status["sources"]["a"]["tokens"]["all"] > 1000
     assert call(capsys, "verify", folder)["ok"]
+    wrong = recipe.with_name("wrong.yaml")
+    wrong.write_text(recipe.read_text().replace('"normalize"', '"normalise"'))
+    assert not call(capsys, "check", str(wrong), expect=2)["ok"]
     rows = call(capsys, "plan", str(recipe), "--run", folder, "--tokens", "30K")["rows"]
     assert sum(row["tokens"] for row in rows) == pytest.approx(30_000, abs=32)
     assert {"source", "bucket", "phase", "wanted", "realised", "tokens", "epochs"} == rows[0].keys()
