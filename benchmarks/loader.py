@@ -128,8 +128,7 @@ def compare(
             for name in ("corpusmill", *PEERS, "copy"):
                 if name in why or (name in ITERATORS and threads == 2) or (name == "copy" and (cold or threads == 2)):
                     continue
-                if cold:
-                    drop_from_cache(folder)
+                (drop_from_cache if cold else read_into_cache)(folder)
                 times = 1 if cold else WARM_TIMES.get(name, 1)
                 facts, error = run(name, python_of(name), folder, num_rows * times, threads)
                 if error:
@@ -293,12 +292,20 @@ def write_manifest(folder: Path, files: list[tuple[str, int, int]]) -> None:
 
 
 def drop_from_cache(folder: Path) -> None:
-    """Puts the token files of a folder out of the page cache."""
-    for path in folder.rglob("*.bin"):
+    """Puts every file of a folder out of the page cache."""
+    for path in filter(Path.is_file, folder.rglob("*")):
         descriptor = os.open(path, os.O_RDONLY)
         os.fdatasync(descriptor)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.close(descriptor)
+
+
+def read_into_cache(folder: Path) -> None:
+    """Reads every file of a folder once: whoever reads first after a cold run would else read from the disk."""
+    for path in filter(Path.is_file, folder.rglob("*")):
+        with path.open("rb", buffering=0) as file:
+            while file.read(1 << 20):
+                pass
 
 
 if __name__ == "__main__":
