@@ -64,7 +64,7 @@ def main() -> None:
 
 
 def plant(worker: DecontaminateWorker) -> dict[str, Planted]:
-    """Way -> (item, text) of every item that the issue asks for."""
+    """Way -> (item, text) of every item that is long enough to be asked for."""
     rng = random.Random(5)
     ways: dict[str, Planted] = {"verbatim": [], "case, punctuation, spacing": [], "one word": [], "first half": []}
     for item in worker.suite_items:
