@@ -18,10 +18,10 @@ from corpusmill.pipeline.errors import RequestError
 
 T = TypeVar("T")
 
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
-_UNITS |= {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "B": 10**9, "G": 10**9, "T": 10**12}
+_UNITS |= {"kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMBGT]|[KMGT]B|[KMGT]iB)")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMBGT]|[kKMGT]B|[KMGT]iB)")
 
 SettingProblem = tuple[tuple[str | int, ...], str]
 """(key path below the settings, message)."""
