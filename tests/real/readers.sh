@@ -19,5 +19,5 @@ environment() { # NAME PACKAGE…
 environment readers torch==2.13.0 megatron-core==0.16.1 datatrove==0.10.1 litdata==0.2.76 ai2-olmo-core==3.0.0 sentencepiece \
     tokenizers==0.23.3 zarr==3.1.6 tensorstore==0.1.86 datasets==5.2.0
 environment trainers torch==2.13.0 transformers==5.24.0 accelerate==1.15.0 datasets==4.7.0 grain==0.2.18 \
-    torchtitan==0.3.0 torchdata==0.11.0 triton fsspec pyarrow click PyYAML pydantic
+    torchtitan==0.3.0 torchdata==0.11.0 triton blake3 fsspec pyarrow click PyYAML pydantic
 environment mosaic torch==2.13.0 mosaicml-streaming==0.13.0
