@@ -16,7 +16,7 @@ counted over the whole plan, across phases: a source that would pass its cap is 
 others take its place; where nothing can, the plan is refused with the most tokens that can be had.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,8 +26,10 @@ from corpusmill.mixtures.packing import pack_and_store
 from corpusmill.mixtures.plan import Plan, Rows, planned_source
 from corpusmill.mixtures.schedule import MAX_BLOCK_ROWS
 from corpusmill.mixtures.sources import TokenManifest
+from corpusmill.mixtures.weights import unknown_sources
 from corpusmill.mixtures.wish import Wish
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import nearest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,21 @@ class Mixture:
         shorter = any(phase.sequence_length not in (None, self.sequence_length) for phase in self.phases)
         if (shorter or self.sequence_warmup) and (self.packing != "none" or self.documents):
             raise ValueError("shorter sequences would cut the documents that packing keeps whole: leave one out")
+
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        named: list[tuple[str, object]] = [("max_epochs", self.max_epochs), ("budgets", self.budgets)]
+        named += [("documents", self.documents), ("weights", self.weights)]
+        named += [("documents.like", [choice.like]) for choice in self.documents.values() if choice.like]
+        named += [("curriculum.order", self.curriculum.order)] if self.curriculum else []
+        for phase in self.phases:
+            place = f"phases.{phase.name}"
+            named += [(f"{place}.weights", phase.weights), (f"{place}.to", phase.to)]
+            named += [(f"{place}.curriculum.order", phase.curriculum.order)] if phase.curriculum else []
+        found = [problem for key, names in named for problem in unknown_sources(key, names, sources)]
+        for name, choice in self.documents.items():
+            if choice.by is not None and choice.by not in columns:
+                found.append((f"documents.{name}.by", f"nothing measures '{choice.by}'; {nearest(choice.by, columns)}"))
+        return found
 
     def all_phases(self) -> tuple[Phase, ...]:
         """The phases, or the one that the mixture is without any."""

@@ -1,15 +1,18 @@
 """What a recipe says under `sweep` and `choose`, without what it takes to train: reading a recipe needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from corpusmill.mixtures.designs import SwarmMixture, draws_around, swarm_design
 from corpusmill.mixtures.halving import Halving
 from corpusmill.mixtures.proxy.optimizer_schedule import LearningRateSchedule
 from corpusmill.mixtures.sources import TokenManifest
+from corpusmill.mixtures.weights import unknown_sources
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.settings import check_name
 
 DESIGN = ("runs", "seeds", "draws", "temperature", "max_epochs", "sources", "tasks", "seed")
 """Fields that say which mixtures are trained, and on what tasks; all others are SwarmSettings', by the same names."""
@@ -60,8 +63,15 @@ class Sweep:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_name("name", self.name)
         if self.runs < 3:
             raise ValueError(f"runs: {self.runs}; a law needs at least 3 mixtures")
+
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        named = {"sources": self.sources, "max_epochs": self.max_epochs}
+        named |= {"halving.target": self.halving.target} if self.halving else {}
+        found = [problem for key, names in named.items() for problem in unknown_sources(key, names, sources)]
+        return found + [("tasks", f"{file}: no such file") for file in self.tasks if not Path(file).is_file()]
 
     def training(self) -> dict[str, Any]:
         """The keywords of SwarmSettings (mixtures/proxy/swarm_settings.py)."""
@@ -133,3 +143,6 @@ class Choose:
     target: Mapping[str, float] = field(default_factory=dict)
     law: str = "auto"
     trust: float = 0.05  # weight of the distance to the natural ratios against bits per byte (mixtures/choose.py)
+
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        return unknown_sources("target", self.target, sources)

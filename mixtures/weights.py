@@ -9,11 +9,13 @@ for the same reason. Before rows are counted ratios are rounded to 2^-64 (`on_gr
 with hundreds of sources and stretches exact denominators grow to thousands of digits.
 """
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from fractions import Fraction
 from math import floor
 
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import nearest
 
 Ratios = dict[str, Fraction]
 """Share of tokens by source, summing to one."""
@@ -23,6 +25,9 @@ Weights = Mapping[str, float] | str
 
 GRID = 1 << 64
 """Ratios and held amounts are whole multiples of 1 / GRID."""
+
+RULES = ("natural", "unimax")
+NO_RULE = "is no rule. Write natural, unimax, temperature: 0.5, or source: weight."
 
 UNIMAX_EPOCHS = 4
 """UniMax's N where no cap is given: Muennighoff et al. 2023 find four epochs nearly as good as new data."""
@@ -45,9 +50,7 @@ def ratios_for(
         caps = {name: max_epochs.get(name, Fraction(UNIMAX_EPOCHS)) * tokens for name, tokens in num_tokens.items()}
         return normalized(unimax(caps, budget))
     if isinstance(weights, str):
-        raise RequestError(
-            f"weights: {weights!r} is no rule. Write natural, unimax, temperature: 0.5, or source: weight."
-        )
+        raise RequestError(f"weights: {weights!r} {NO_RULE}")
     if is_temperature(weights, num_tokens):
         return temperature(num_tokens, weights["temperature"])
     return explicit(weights, num_tokens)
@@ -78,6 +81,17 @@ def explicit(weights: Mapping[str, float], num_tokens: Mapping[str, int]) -> Rat
 def members_of(name: str, sources: Iterable[str]) -> list[str]:
     """The sources that a name stands for: itself, its buckets (`web/q0`), and files that came later (`web+1`)."""
     return [key for key in sources if key == name or key.startswith((f"{name}/", f"{name}+"))]
+
+
+def unknown_sources(key: str, names: object, sources: Collection[str]) -> list[tuple[str, str]]:
+    """(key, message) for each name under `key` that is no source, nor a bucket of one. `names` is what a recipe says
+    there: names, a mapping from names, a rule, or nothing."""
+    if isinstance(names, str):
+        return [] if names in RULES else [(key, f"{names!r} {NO_RULE}")]
+    if not isinstance(names, Collection) or (isinstance(names, Mapping) and is_temperature(names, sources)):
+        return []
+    unknown = [name for name in names if re.split(r"[/+]", name)[0] not in sources]
+    return [(f"{key}.{name}", f"no such source; {nearest(name, sources)}") for name in unknown]
 
 
 def temperature(num_tokens: Mapping[str, int], tau: float) -> Ratios:

@@ -23,8 +23,8 @@ def check_recipe(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The phases that `check` prints, with units and bytes where they are known, and every problem found.
 
-    Looked at: inputs exist, models and lists exist, optional libraries are installed, and every rule and stage reads
-    only columns that something before it measures.
+    Looked at: inputs exist, models and lists exist, optional libraries are installed, every rule and stage reads
+    only columns that something before it measures, and the sections behind the stages name sources that there are.
     """
     problems: list[Problem] = []
     for source in recipe.sources:
@@ -34,6 +34,11 @@ def check_recipe(
         problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
     for entry, message in _column_problems(recipe):
         problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
+    sources = [source.name for source in recipe.sources]
+    columns = {*PART_COLUMNS, *(name for entry in recipe.entries for name in entry.adds())}
+    for name, section in recipe.sections.items():
+        for key, message in section.problems(sources, columns):
+            problems.append(Problem(file, recipe.section_lines.get(name, 0), f"{name}.{key}", message))
     if problems:
         return [], problems
     phases: list[dict[str, Any]] = []

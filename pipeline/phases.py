@@ -8,8 +8,8 @@ import os
 import posixpath
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
@@ -162,7 +162,8 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
     except Exception as caught:
         error = f"{type(caught).__name__}: {caught}"
         desk.outputs = []
-        log_failure(run, phase.name, unit.name)
+        with suppress(OSError):  # a full disk takes no traceback either; the error itself goes to the driver
+            log_failure(run, phase.name, unit.name)
     receipt = Receipt(
         phase=phase.name,
         unit=unit.name,
@@ -180,7 +181,10 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
         error=error,
     )
     fault_point(f"{phase.name}:receipt")
-    write_receipt(run, receipt)
+    try:
+        write_receipt(run, receipt)
+    except OSError as caught:
+        return replace(receipt, outputs=(), books=Books(), error=error or f"{type(caught).__name__}: {caught}")
     if unit.num_bytes >= 1 << 20:  # after small ones the milliseconds are not worth it
         give_back()
     fault_point(f"{phase.name}:done")

@@ -14,13 +14,13 @@ Every error names the line, the key and the nearest valid key; all are reported 
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from corpusmill.pipeline.errors import Problem, RecipeError, RequestError
-from corpusmill.pipeline.settings import SettingProblem, build_settings, nearest
+from corpusmill.pipeline.settings import NAME, SettingProblem, build_settings, nearest
 from corpusmill.pipeline.stage import Stage, measure_settings
 from corpusmill.pipeline.stage_entry import StageEntry
 from corpusmill.pipeline.yaml_lines import KeyPath, dotted, load_yaml
@@ -37,8 +37,15 @@ class Catalog(Protocol):
     def stage_names(self, kinds: tuple[str, ...]) -> list[str]:
         """The names of the stages of these kinds."""
 
-    def section(self, name: str) -> type[Any]:
+    def section(self, name: str) -> type["Section"]:
         """The dataclass of `tokenizer`, `tokens`, `mixture`, `sweep` or `choose`."""
+
+
+class Section(Protocol):
+    """The settings of a section behind the stages."""
+
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        """What does not fit the rest of the recipe, its sources and measured columns: (key below it, message)."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Recipe:
     keep_dropped_text: str = "sample"
     reuse: tuple[str, ...] = ()
     sections: Mapping[str, Any] = field(default_factory=dict)  # tokenizer, tokens, mixture, sweep, choose
+    section_lines: Mapping[str, int] = field(default_factory=dict, compare=False)
     tree: Mapping[str, Any] = field(default_factory=dict)  # as written, variables by name
 
     @classmethod
@@ -94,7 +102,6 @@ class Recipe:
 
 
 SECTIONS = ("tokenizer", "tokens", "mixture", "sweep", "choose")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SOURCE_KEYS = ("read", "paths", "extract", "max_bytes")
 _ENTRY_KEYS = ("as", "only", "early")
 _VARIANT_KEYS = ("per_source", "per_language")
@@ -107,7 +114,9 @@ def _override(tree: Any, override: str, file: str) -> None:
         raise RecipeError([Problem(file, 0, override, "--set takes key.path=value")])
     place: Any = tree
     parts = key.split(".")
-    for part in parts[:-1]:
+    for index, part in enumerate(parts[:-1]):
+        if index == 0 and part == "stages":
+            tree["stages"] = tree.get("stages") or []
         place = _stage_item(place, part, file, override) if isinstance(place, list) else place.setdefault(part, {})
     made, _ = load_yaml(value, file)
     if not isinstance(place, dict):
@@ -160,6 +169,7 @@ class _Reader:
             sources=sources,
             entries=entries,
             sections=sections,
+            section_lines={name: self.lines.get((name,), 0) for name in sections},
             tree=tree,
             **{name: getattr(settings, name) for name in _TopLevel.__dataclass_fields__},
         )
@@ -200,7 +210,7 @@ class _Reader:
         made = []
         for name, value in tree.items():
             path = ("sources", name)
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 self.problem(path, "a source's name has letters, digits, '-', '_' and '.' only")
             if not isinstance(value, dict):
                 self.problem(path, "must be a mapping with `read` and `paths`")

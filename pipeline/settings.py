@@ -23,6 +23,9 @@ _UNITS |= {"kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kKMBGT]|[kKMGT]B|[KMGT]iB)")
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What may name a source, a plan, a sweep: a file name everywhere."""
+
 SettingProblem = tuple[tuple[str | int, ...], str]
 """(key path below the settings, message)."""
 
@@ -38,6 +41,12 @@ def nearest(key: str, valid: Iterable[str]) -> str:
     names = sorted(valid)
     close = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
     return f"did you mean '{close[0]}'?" if close else f"there is: {', '.join(names)}"
+
+
+def check_name(what: str, name: str) -> None:
+    """Raises RequestError unless `name` can be the name of a file of the run, on every file system."""
+    if not NAME.fullmatch(name):
+        raise RequestError(f"{what}: {name!r} is no name. Take letters, digits, '-', '_' and '.' only.")
 
 
 def build_settings(kind: type[T], values: Mapping[str, Any]) -> tuple[T | None, list[SettingProblem]]:

@@ -17,6 +17,8 @@ class SourceBooks:
     documents_kept: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
+    not_measured: Counter[str] = field(default_factory=Counter)  # rule -> documents that had no value for it
+    reached: Counter[str] = field(default_factory=Counter)  # rule -> documents of the phase that applied it
     bytes_in: int = 0
     bytes_kept: int = 0
     tokens: dict[str, int] = field(default_factory=dict)  # bucket -> tokens
@@ -30,6 +32,8 @@ class SourceBooks:
                 "kept": self.documents_kept,
                 "dropped": dict(self.dropped.most_common()),
                 "failed": dict(self.failed.most_common()),
+                "not_measured": dict(self.not_measured.most_common()),
+                "never_measured": sorted(name for name, n in self.not_measured.items() if n == self.reached[name]),
             }
             | ({"expanded": dict(self.expanded)} if self.expanded else {}),
             "bytes": {"in": self.bytes_in, "kept": self.bytes_kept},
@@ -82,6 +86,9 @@ def source_books(run: RunFolder, receipts: list[tuple[Receipt, bool]]) -> dict[s
                 books.expanded += Counter(counts)
         books.dropped += receipt.books.dropped
         books.failed += receipt.books.failed
+        books.not_measured += receipt.books.not_measured
+        rules = [rule["name"] for rule in receipt.books.notes.get("rules", [])] or receipt.books.not_measured
+        books.reached += Counter(dict.fromkeys(rules, receipt.books.documents_in))
         left[receipt.unit] = (receipt.books.documents_kept, receipt.books.bytes_kept)
         owner[receipt.unit] = receipt.source
     for part, (documents, num_bytes) in left.items():

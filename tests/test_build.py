@@ -1,5 +1,6 @@
 """A recipe built whole: same bytes whatever the workers, resume, what a change runs again, and bad input."""
 
+import errno
 import gzip
 import json
 import shutil
@@ -268,6 +269,26 @@ def test_each_bad_record_fails_with_its_reason_and_the_rest_is_built(tmp_path: P
     assert explain(run, shown["id"])["fate"] == "failed"
     assert len(list(show_refused(run, "any", 20))) == len(reasons)
     assert verify(run).ok
+
+
+@pytest.mark.parametrize("full", [("documents/", "receipts/", "logs/"), ("receipts/",), ("receipts/decide-1",)])
+def test_a_full_disk_is_told_and_nothing_is_lost(
+    corpus: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: tuple[str, ...]
+) -> None:
+    put, create = RunFolder.put, RunFolder.create
+
+    def refuse(name: str) -> None:
+        if name.startswith(full):
+            raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    monkeypatch.setattr(RunFolder, "put", lambda run, name, data: (refuse(name), put(run, name, data))[1])
+    monkeypatch.setattr(RunFolder, "create", lambda run, name: (refuse(name), create(run, name))[1])
+    with pytest.raises(CorpusmillError, match=r"units failed:\n.*No space left on device(.|\n)*Mend and build again"):
+        run_recipe(small_recipe(corpus), tmp_path / "run")
+    monkeypatch.undo()
+    run_recipe(small_recipe(corpus), tmp_path / "run")
+    assert contents(tmp_path / "run") == contents(built)
+    assert verify(RunFolder(str(tmp_path / "run"))).ok
 
 
 def test_on_bad_record_stop_names_file_record_and_way_out(tmp_path: Path) -> None:

@@ -125,6 +125,36 @@ def test_a_changed_bit_or_a_wrong_recipe_is_told_by_the_exit_code(recipe: Path, 
     run("check", str(tmp_path / "wrong.yaml"), "--json", expect=2)
 
 
+def test_the_disk_s_errors_have_no_traceback(recipe: Path) -> None:
+    command = [sys.executable, "-c", "from corpusmill.pipeline.cli import main; main()"]
+    export = ["export", str(recipe.parent / "run"), "--to", "jsonl", "--out", str(recipe / "below-a-file")]
+    done = subprocess.run([*command, *export], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {recipe}")
+    assert done.stderr.count("\n") == 1
+    with subprocess.Popen([*command, "stages"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as stages:
+        assert stages.stdout is not None
+        assert stages.stderr is not None
+        stages.stdout.read(10)
+        stages.stdout.close()
+        assert stages.stderr.read() == b""
+
+
+def test_a_build_says_what_dropped_nearly_all_and_what_measured_nothing(tmp_path: Path) -> None:
+    write_corpus(tmp_path / "in", num_files=1, documents=20, sources="ab")
+    stages = [{"quality": {"min_score": 0.1}}, {"drop": {"when": "source = 'b'", "as": "of_b"}}]
+    tree = small_recipe(tmp_path / "in", stages=stages)
+    tree["sources"] = {name: {"read": "jsonl", "paths": [str(tmp_path / f"in/{name}*")]} for name in "ab"}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(tree))
+    status = json.loads(run("build", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run"), "--json"))
+    warnings = status["warnings"]
+    seen = f"`corpusmill show {tmp_path}/run --dropped of_b`"
+    assert f"b: 20 of 20 documents dropped, 20 by of_b: {seen}" in warnings
+    # Nothing says the language of these documents, and the models are by language.
+    assert "a: no document has a value for quality.low_quality, so nothing was dropped by it" in warnings
+    assert status["sources"]["a"]["documents"]["not_measured"] == {"quality.low_quality": 20}
+
+
 def test_show_and_explain_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(recipe.parent / "run")
     dropped = call(capsys, "show", folder, "--dropped", "exact", "-n", "5")["documents"]

@@ -13,6 +13,7 @@ from small_shards import write_shards
 from corpusmill.mixtures.loader import PlanLoader
 from corpusmill.mixtures.plan import Plan
 from corpusmill.pipeline.cli import cli, main
+from corpusmill.pipeline.cli.plans import steps_together
 
 RECIPE: dict[str, Any] = {
     "format": 1,
@@ -59,7 +60,8 @@ def facts(recipe: Path, *arguments: str) -> Any:
 
 def test_the_table_of_a_curriculum(recipe: Path) -> None:
     shown = plan(recipe, "--plot", str(recipe.parent / "plan.html")).stdout
-    assert "main-4" in shown
+    assert "main-1 … main-4" in shown
+    assert len(shown.splitlines()) < 20
     assert "the whole plan" in shown
     found = facts(recipe)
     phases = list(dict.fromkeys(row["phase"] for row in found["rows"]))
@@ -73,6 +75,20 @@ def test_the_table_of_a_curriculum(recipe: Path) -> None:
     assert easy[0] > easy[3]
     assert {row["source"]: row["max_epochs"] for row in found["totals"]} == {"books": 4, "code": None, "web": None}
     assert "<polygon" in (recipe.parent / "plan.html").read_text()
+
+
+def test_steps_of_a_phase_are_shown_together(recipe: Path) -> None:
+    found = facts(recipe)["rows"]
+    rows = steps_together(found)
+    assert list(dict.fromkeys(row["phase"] for row in rows)) == ["main-1 … main-4", "anneal"]
+    for phase in ("main", "anneal"):
+        together = [row for row in rows if row["phase"].startswith(phase)]
+        apart = [row for row in found if row["phase"].startswith(phase)]
+        for key in ("tokens", "epochs"):
+            assert sum(row[key] for row in together) == pytest.approx(sum(row[key] for row in apart))
+        assert sum(row["wanted"] for row in together) == pytest.approx(1)
+        for row in together:
+            assert row["realised"] == pytest.approx(row["tokens"] / sum(each["tokens"] for each in together))
 
 
 def test_a_change_in_mid_run(recipe: Path) -> None:
@@ -124,11 +140,12 @@ def test_what_packing_did(recipe: Path) -> None:
         (("--tokens", "900K"), "at most"),
         (("--set", "mixture.max_epochs={bokos: 3}"), "max_epochs.bokos: no such source"),
         (("--set", "mixture.phasse=[]"), "did you mean 'phases'"),
+        (("--name", "../main"), "--name: '../main' is no name"),
         (("--continue-from", "5"), "plans/main.json is missing: make it with corpusmill plan"),
         (("--exclude", "ids.txt"), "--from STEP"),
         (("--from", "3"), "give both"),
         (("--exclude", "/nowhere/ids.txt", "--from", "3"), "plans/main.json is missing"),
-        (("--run", "/nowhere"), "Build first"),
+        (("--run", "/nowhere"), "Build first: corpusmill build RECIPE --run /nowhere"),
     ],
 )
 def test_mistakes_say_the_way_out(

@@ -58,6 +58,8 @@ def test_overrides_reach_stages_by_name(tmp_path: Path) -> None:
     assert getattr(recipe.entries[1].stage, "min_score") == 0.5  # noqa: B009
     with pytest.raises(RecipeError, match="no stage 'gofer'"):
         load(tmp_path, GOOD, "stages.gofer.x=1")
+    with pytest.raises(RecipeError, match="no stage 'exact'"):
+        load(tmp_path, GOOD[: GOOD.index("stages:")], "stages.exact.x=1")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,53 @@ def test_check_refuses_columns_that_nothing_measures_and_inputs_that_are_not_the
     _, problems = check_recipe(wrong, "recipe.yaml", plan_phases(wrong, token_phases))
     assert "did you mean 'second_score'?" in problems[0].message
     assert problems[0].line == 12
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ("tokenizer: {load: nope.json}", "recipe.yaml:15: tokenizer.load: nope.json: no such file"),
+        ("tokenizer: {source_weights: {wbe: 1}}", "tokenizer.source_weights.wbe: no such source; did you mean 'web'?"),
+        ("tokens: {bucket_by: qualty}", "tokens.bucket_by: no stage measures 'qualty'"),
+        ("tokens: {measures: [second_scor]}", "tokens.measures: no stage measures 'second_scor'; did you mean 'seco"),
+        (
+            "mixture: {MIX, weights: {wbe: 1}}",
+            "recipe.yaml:15: mixture.weights.wbe: no such source; did you mean 'web'?",
+        ),
+        ("mixture: {MIX, weights: naturl}", "mixture.weights: 'naturl' is no rule. Write natural"),
+        ("mixture: {MIX, max_epochs: {books: 4}}", "mixture.max_epochs.books: no such source; there is: web"),
+        ("mixture: {MIX, budgets: {books: 4}}", "mixture.budgets.books: no such source"),
+        ("mixture: {MIX, curriculum: {order: [w/b0]}}", "mixture.curriculum.order.w/b0: no such source"),
+        ("mixture: {MIX, documents: {web: {by: q, keep: 0.5}}}", "mixture.documents.web.by: nothing measures 'q'"),
+        ("mixture: {MIX, documents: {web: {like: w, keep: 0.5}}}", "mixture.documents.like.w: no such source"),
+        (
+            "mixture: {MIX, phases: [{name: a, share: 1, weights: natural, to: {b: 1}}]}",
+            "mixture.phases.a.to.b: no such source",
+        ),
+        ("sweep: {tokens_per_run: 1M, sources: [wbe]}", "sweep.sources.wbe: no such source"),
+        ("sweep: {tokens_per_run: 1M, tasks: [q.jsonl]}", "sweep.tasks: q.jsonl: no such file"),
+        ("choose: {target: {wbe: 1}}", "choose.target.wbe: no such source"),
+    ],
+)
+def test_check_refuses_sections_that_do_not_fit_the_rest(tmp_path: Path, section: str, message: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
+    recipe = load(tmp_path, GOOD.replace("tokenizer:", "#") + section.replace("MIX", "tokens: 1M, sequence_length: 64"))
+    _, problems = check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))
+    assert [message in str(problem) for problem in problems] == [True], problems
+
+
+def test_check_takes_buckets_rules_and_columns_of_gathers(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
+    text = GOOD.replace("- exact", "- minhash: {weights: [[2, 1.5]]}") + (
+        "tokens: {bucket_by: minhash_repeat, measures: [second_score]}\n"
+        "mixture: {tokens: 1M, sequence_length: 64, weights: {web/repeat-3: 1, web+1: 2}}\n"
+        "sweep: {tokens_per_run: 1M, max_epochs: 4}\nchoose: {target: {web: 1}}\n"
+    )
+    for weights in ("unimax", "{temperature: 0.5}"):
+        recipe = load(tmp_path, text, f"mixture.weights={weights}")
+        assert not check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))[1]
 
 
 def test_variables_of_the_environment_are_stored_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

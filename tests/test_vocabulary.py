@@ -23,7 +23,7 @@ from corpusmill.stages.tokens.tokenizer_sample import (
     sample_quotas,
     take_sample,
 )
-from corpusmill.stages.tokens.train_sentencepiece import STRETCH, stretches
+from corpusmill.stages.tokens.train_sentencepiece import STRETCH, stretches, train_sentencepiece
 from corpusmill.stages.tokens.vocabulary import read_card
 
 
@@ -190,3 +190,9 @@ def test_bad_tokenizer_settings_are_refused_by_name(settings: dict[str, object])
 def test_bad_token_settings_are_refused_by_name(settings: dict[str, object]) -> None:
     with pytest.raises(RequestError, match=f"tokens.*{next(iter(settings))}"):
         TokenSettings(**settings)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_a_vocabulary_smaller_than_the_characters_is_refused_with_the_way_out() -> None:
+    texts = pa.array(["".join(chr(0x4E00 + i) for i in range(2000))], pa.large_string())
+    with pytest.raises(RequestError, match=r"vocab_size: 1000; .*characters alone are 2[0-9]+ pieces.*coverage"):
+        train_sentencepiece(texts, TokenizerSettings(vocab_size=1000))

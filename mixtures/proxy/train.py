@@ -41,6 +41,7 @@ from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.faults import fault_point
 from corpusmill.pipeline.fingerprint import hash_json
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.settings import check_name
 
 UNIGRAM_ROWS = 1 << 10
 RATE_PIECES = 200
@@ -67,6 +68,9 @@ class TrainSettings:
     checkpoint_s: float = 300.0
     device: str = "auto"
     deterministic: bool = False
+
+    def __post_init__(self) -> None:
+        check_name("--name", self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

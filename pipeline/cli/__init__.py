@@ -4,6 +4,7 @@ Progress goes to stderr, results to stdout; exit 0, 1 (the work failed) or 2 (th
 what they need when they run, so that `corpusmill --help` stays quick.
 """
 
+import os
 import sys
 
 import click
@@ -81,3 +82,10 @@ def main() -> None:
     except CorpusmillError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {place}{error.strerror or error}. Mend it and run the command again.", err=True)
+        sys.exit(1)

@@ -1,6 +1,9 @@
 """The command `plan`: from a recipe's mixture to a plan file, its continuation in mid-run, documents taken out."""
 
+import re
+from collections import Counter
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from corpusmill.pipeline.cli.recipes import set_option
 from corpusmill.pipeline.cli.trainer import whole_number
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.run_folder import RunFolder
+from corpusmill.pipeline.settings import check_name
 
 
 @click.command()
@@ -58,6 +62,7 @@ def plan(
         raise RequestError(
             "--from says where --exclude FILE begins: give both. To change the mixture: --continue-from."
         )
+    check_name("--name", name)
     recipe, run = recipe_and_folder(place, run_url, overrides)
     if exclude is not None and from_step is not None:
         made = without_documents(run, name, exclude, from_step * batch_rows)
@@ -89,7 +94,7 @@ def recipe_and_folder(place: str, run_url: str | None, overrides: tuple[str, ...
         url = run_url or f"runs/{recipe.name}"
     run = RunFolder(url)
     if run.size("tokens/manifest.json") is None:
-        raise RequestError(f"{url}: no token shards are here. Build first: corpusmill build {place} --run {url}")
+        raise RequestError(f"{url}: no token shards are here. Build first: corpusmill build RECIPE --run {url}")
     return recipe, run
 
 
@@ -162,6 +167,32 @@ def plan_facts(made: Any, run: RunFolder) -> dict[str, Any]:
     }
 
 
+def steps_together(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of a plan's table with the steps of one phase, `main-1` to `main-20`, as one phase: a curriculum of
+    twenty steps over nine buckets would be 180 lines."""
+    phases = list(dict.fromkeys(row["phase"] for row in rows))
+    title: dict[str, str] = {}
+    for _, steps in groupby(phases, key=lambda phase: re.sub(r"-[0-9]+$", "", phase)):
+        names = list(steps)
+        title |= dict.fromkeys(names, names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}")
+    tokens, together = Counter[str](), Counter[str]()
+    for row in rows:
+        tokens[row["phase"]] += row["tokens"]
+        together[title[row["phase"]]] += row["tokens"]
+    made: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in rows:
+        name = title[row["phase"]]
+        place = (name, row["source"], row["bucket"])
+        nothing = row | {"phase": name, "wanted": 0.0, "realised": 0.0, "tokens": 0, "epochs": 0.0}
+        sums = made.setdefault(place, nothing)
+        part = tokens[row["phase"]] / max(together[name], 1)  # shares are of a phase's tokens
+        sums["wanted"] += part * row["wanted"]
+        sums["realised"] += part * row["realised"]
+        sums["tokens"] += row["tokens"]
+        sums["epochs"] += row["epochs"]
+    return list(made.values())
+
+
 def print_plan(path: str, num_tokens: int, facts: dict[str, Any]) -> None:
     """Tables for people."""
     several = len({row["phase"] for row in facts["rows"]}) > 1
@@ -174,7 +205,7 @@ def print_plan(path: str, num_tokens: int, facts: dict[str, Any]) -> None:
     }
     for key, title in titles.items():
         rows = facts[key]
-        if key == "rows":  # what a phase neither wants nor draws is in the JSON alone
-            rows = [row for row in rows if row["wanted"] or row["tokens"]]
+        if key == "rows":  # each step of a curriculum, and what a phase neither wants nor draws, is in the JSON alone
+            rows = [row for row in steps_together(rows) if row["wanted"] or row["tokens"]]
         if rows and (key != "totals" or several):
             print_table(title, list(rows[0]), [list(row.values()) for row in rows])

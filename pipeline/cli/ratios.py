@@ -27,7 +27,7 @@ def recipe_and_run(place: str, run_url: str | None) -> tuple[Any, Path]:
         recipe = Recipe.load(given, StageTable())
         run = Path(run_url or f"runs/{recipe.name}")
     if not (run / "tokens" / "manifest.json").exists():
-        raise RequestError(f"{run}: no token shards are here. Build first: corpusmill build {place} --run {run}")
+        raise RequestError(f"{run}: no token shards are here. Build first: corpusmill build RECIPE --run {run}")
     return recipe, run
 
 

@@ -12,6 +12,8 @@ recipe_argument = click.argument("recipe", type=click.Path(path_type=Path))
 set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe's value.")
 
 SHOWN_WARNINGS = 8
+MUCH_DROPPED = 0.9
+"""The share of a source above which its loss is told."""
 
 SMALL_INPUT_BYTES = 64 << 20
 """Below this one process is quicker than starting workers."""
@@ -184,12 +186,22 @@ def run_build(
 
 
 def source_warnings(status: dict[str, Any]) -> list[str]:
-    """What a person should know of each source: records that failed, by reason, and files without a document."""
+    """What a person should know of each source: records that failed, by reason; that nearly all is dropped, and by
+    what most; rules that had no value to judge by in any document; files without a document."""
     warnings = []
     for name, books in status["sources"].items():
-        for reason, count in books["documents"]["failed"].items():
+        documents = books["documents"]
+        for reason, count in documents["failed"].items():
             seen = f"corpusmill show {status['run']} --failed {reason}"
             warnings.append(f"{name}: {count:,} failed as {reason}: `{seen}`")
+        dropped, total = sum(documents["dropped"].values()), documents["in"]
+        if dropped >= MUCH_DROPPED * total > 0:
+            rule, count = next(iter(documents["dropped"].items()))
+            seen = f"corpusmill show {status['run']} --dropped {rule}"
+            warnings.append(f"{name}: {dropped:,} of {total:,} documents dropped, {count:,} by {rule}: `{seen}`")
+        if documents["never_measured"]:
+            rules = ", ".join(documents["never_measured"])
+            warnings.append(f"{name}: no document has a value for {rules}, so nothing was dropped by it")
         empty = books["empty_files"]
         if empty["count"] == 1:
             warnings.append(f"{name}: {empty['first']} is empty")

@@ -1,8 +1,11 @@
 """What a recipe may say of the tokenizer and of the token shards, checked when it is read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import nearest
 
 TRAINERS = ("sentencepiece-bpe", "sentencepiece-unigram", "byte-level-bpe")
 NORMALIZERS = ("identity", "nfc", "nfkc")
@@ -51,6 +54,16 @@ class TokenizerSettings:
         if not 0.9 <= self.character_coverage <= 1.0:
             raise RequestError(f"tokenizer.character_coverage: {self.character_coverage}; between 0.9 and 1.")
 
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        found = [
+            (f"source_weights.{name}", f"no such source; {nearest(name, sources)}")
+            for name in self.source_weights
+            if name not in sources
+        ]
+        if self.load is not None and not Path(self.load).is_file():
+            found.append(("load", f"{self.load}: no such file. Give a .model, a tokenizer.json or a .tiktoken file."))
+        return found
+
     def _check_training(self) -> None:
         if isinstance(self.end_of_document, int):
             raise RequestError("tokenizer.end_of_document: a number; a tokenizer that is trained needs its text.")
@@ -90,6 +103,14 @@ class TokenSettings:
             raise RequestError(f"tokens.max_file_tokens: {self.max_file_tokens}; at most 2**28.")
         if self.max_file_documents < 1 or self.run_tokens < 1:
             raise RequestError("tokens.max_file_documents and tokens.run_tokens: at least 1.")
+
+    def problems(self, sources: Collection[str], columns: Collection[str]) -> list[tuple[str, str]]:
+        named = [("bucket_by", self.bucket_by), ("split_by", self.split_by), *(("measures", m) for m in self.measures)]
+        return [
+            (key, f"no stage measures '{column}'; {nearest(column, columns)}")
+            for key, column in named
+            if column is not None and column not in columns
+        ]
 
     def columns(self) -> tuple[str, ...]:
         """The measured columns that encoding reads."""

@@ -7,6 +7,7 @@ long lines do no harm. Cost: 32k BPE about 3 s a 10 MB; unigram about 20 times t
 """
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpusmill.pipeline.document import Column
-from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.errors import CorpusmillError, RequestError
 from corpusmill.stages.tokens.token_settings import END_OF_DOCUMENT, TokenizerSettings
 
 STRETCH = 4000
@@ -34,6 +35,12 @@ def train_sentencepiece(texts: Column, settings: TokenizerSettings) -> bytes:
         options = json.dumps(trainer_options(settings))
         command = [sys.executable, "-m", __name__, options, str(given), str(made)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if found := re.search(r"smaller than required_chars\. [0-9]+ vs ([0-9]+)", done.stderr):
+            raise RequestError(
+                f"tokenizer.vocab_size: {settings.vocab_size}; the sample's characters alone are {found[1]} pieces, as "
+                "in Chinese or Japanese. Raise it well above that, or lower character_coverage: rarer characters are "
+                "then written as bytes (byte_fallback)."
+            )
         if done.returncode != 0 or not made.exists():
             raise CorpusmillError(
                 f"sentencepiece cannot train {settings.vocab_size} pieces on {table.nbytes} bytes: "
