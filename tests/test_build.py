@@ -275,14 +275,16 @@ def test_each_bad_record_fails_with_its_reason_and_the_rest_is_built(tmp_path: P
 def test_a_full_disk_is_told_and_nothing_is_lost(
     corpus: Path, built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: tuple[str, ...]
 ) -> None:
-    put, create = RunFolder.put, RunFolder.create
+    def limited(write: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(run: RunFolder, name: str, *data: bytes) -> Any:
+            if name.startswith(full):
+                raise OSError(errno.ENOSPC, "No space left on device", name)
+            return write(run, name, *data)
 
-    def refuse(name: str) -> None:
-        if name.startswith(full):
-            raise OSError(errno.ENOSPC, "No space left on device", name)
+        return refuse
 
-    monkeypatch.setattr(RunFolder, "put", lambda run, name, data: (refuse(name), put(run, name, data))[1])
-    monkeypatch.setattr(RunFolder, "create", lambda run, name: (refuse(name), create(run, name))[1])
+    for method in ("put", "create"):
+        monkeypatch.setattr(RunFolder, method, limited(getattr(RunFolder, method)))
     with pytest.raises(CorpusmillError, match=r"units failed:\n.*No space left on device(.|\n)*Mend and build again"):
         run_recipe(small_recipe(corpus), tmp_path / "run")
     monkeypatch.undo()
