@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels import classifier_rows, text_classifier
 from corpusmill.stages.measure.prediction import Predictor
-from corpusmill.stages.models.fasttext_model import find_dictionary, read_model
+from corpusmill.stages.models.fasttext_model import find_lookup, read_model
 from corpusmill.stages.models.linear_classifier import (
     Features,
     fit_logistic,
@@ -68,15 +68,13 @@ def test_twice_the_same_bytes(trained: Path, tmp_path: Path) -> None:
 @settings(max_examples=50)
 def test_rows_are_those_that_the_predictor_adds_up(lines: list[str]) -> None:
     """Random values for all rows: the mean of the listed ones is the mean that inference takes."""
-    dictionary = find_dictionary(["</s>", *WORDS[:4]])
-    empty = (np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32))
-    shape = (64, 2, 4, 3)
+    lookup = find_lookup(["</s>", *WORDS[:4]], None, bucket=64, minn=2, maxn=4, word_ngrams=3)
     data, offsets = text_buffers(pa.array(lines, type=pa.large_string()))
-    rows, begins = classifier_rows.list_rows(data, offsets, *dictionary.arrays(), *empty, *shape)
+    rows, begins = classifier_rows.list_rows(data, offsets, lookup)
     values = np.random.default_rng(1).normal(size=5 + 64)
     counted = np.zeros(len(lines), dtype=np.int64)
     table = values.astype(np.float32).reshape(-1, 1)
-    expected = text_classifier.mean_rows(data, offsets, *dictionary.arrays(), *empty, *shape, table, counted)
+    expected = text_classifier.mean_rows(data, offsets, lookup, table, counted)
     assert classifier_rows.means(rows, begins, values) == pytest.approx(expected[:, 0], abs=1e-5)
 
 

@@ -110,15 +110,17 @@ def test_a_batch_may_be_cut_and_sliced_anywhere(models: dict[str, Path], name: s
 def reference_rows(model: FastTextModel, text: str) -> list[int]:
     """The rows of a text as fastText's dictionary gives them, in plain Python."""
     words = [
-        bytes(model.word_bytes[start:end])
-        for start, end in zip(model.word_offsets, model.word_offsets[1:], strict=False)
+        bytes(model.lookup.word_bytes[start:end])
+        for start, end in zip(model.lookup.word_offsets, model.lookup.word_offsets[1:], strict=False)
     ]
-    kept = dict(zip((i for i in range(model.bucket) if is_kept(model, i)), model.kept_rows.tolist(), strict=False))
+    kept = dict(
+        zip((i for i in range(model.lookup.bucket) if is_kept(model, i)), model.lookup.kept_rows.tolist(), strict=False)
+    )
     rows: list[int] = []
     hashes: list[int] = []
 
     def push(number: int) -> None:
-        if len(model.kept_bits) == 0:
+        if len(model.lookup.kept_bits) == 0:
             rows.append(len(words) + number)
         elif number in kept:
             rows.append(len(words) + kept[number])
@@ -134,24 +136,24 @@ def reference_rows(model: FastTextModel, text: str) -> list[int]:
         hashes.append(fnv_1a(token))
         if token in words:
             rows.append(words.index(token))
-        if model.maxn > 0 and token != b"</s>":
+        if model.lookup.maxn > 0 and token != b"</s>":
             characters = [c.encode() for c in f"<{token.decode()}>"]
             for start in range(len(characters)):
-                for stop in range(start + 1, min(start + model.maxn, len(characters)) + 1):
+                for stop in range(start + 1, min(start + model.lookup.maxn, len(characters)) + 1):
                     n = stop - start
-                    if n >= model.minn and not (n == 1 and (start == 0 or stop == len(characters))):
-                        push(fnv_1a(b"".join(characters[start:stop])) % model.bucket)
+                    if n >= model.lookup.minn and not (n == 1 and (start == 0 or stop == len(characters))):
+                        push(fnv_1a(b"".join(characters[start:stop])) % model.lookup.bucket)
     signed = [value - 2**32 if value >= 2**31 else value for value in hashes]
     for first in range(len(signed)):
         joined = signed[first]
-        for second in signed[first + 1 : first + model.word_ngrams]:
+        for second in signed[first + 1 : first + model.lookup.word_ngrams]:
             joined = (joined * 116049371 + second) % 2**64
-            push(joined % model.bucket)
+            push(joined % model.lookup.bucket)
     return rows
 
 
 def is_kept(model: FastTextModel, number: int) -> bool:
-    return len(model.kept_bits) > 0 and bool(int(model.kept_bits[number >> 6]) >> (number & 63) & 1)
+    return len(model.lookup.kept_bits) > 0 and bool(int(model.lookup.kept_bits[number >> 6]) >> (number & 63) & 1)
 
 
 fragments = st.sampled_from(

@@ -232,9 +232,7 @@ def _scan(
     policy: Bytes,
     heads: npt.NDArray[np.bool_],
 ) -> int:
-    """What the line says, in any case: the sum of BRACKETS = 0x5B5B5B5B5B5B5B5B  # eight '['
-
-    SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY and HAS_BRACKET."""
+    """What the line says, in any case: the sum of SAYS_LOREM_IPSUM, SAYS_JAVASCRIPT, SAYS_POLICY and HAS_BRACKET."""
     said, letters = 0, 0
     for position in range(start, end):
         byte = int(line[position])

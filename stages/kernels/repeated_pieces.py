@@ -79,36 +79,33 @@ def count_repeated_pieces(
                 _count(count, table, times, mask, value, chars)
                 line = after
         else:
-            line = begin
             if cut == PARAGRAPHS:
-                while end > line and flags[end - 1] & BLANK:
-                    end -= 1
-                while line < end and flags[line] & BLANK:
-                    line += 1
-                if line == end:
+                begin, end = _ink(begin, end, flags)
+                if begin == end:
                     count[0] = 1  # of an empty text
-            stripped_from, stripped_to = line, end - 1
+            line = begin
             while line < end:
-                if num_chars[line] == 0:
-                    line += 1
-                    continue
                 last = line
-                while last + 1 < end and num_chars[last + 1] > 0:
+                while last < end and num_chars[last] > 0:
                     last += 1
-                after = last + 1
-                if cut == INK_PARAGRAPHS:
-                    while last >= line and flags[last] & BLANK:
-                        last -= 1
-                    while line <= last and flags[line] & BLANK:
-                        line += 1
-                if last >= line:
-                    strip_start = cut == INK_PARAGRAPHS or line == stripped_from
-                    strip_end = cut == INK_PARAGRAPHS or last == stripped_to
-                    start = ink_starts[line] if strip_start else starts[line]
-                    value, chars = hash_span(data, start, ink_ends[last] if strip_end else ends[last])
+                low, high = _ink(line, last, flags) if cut == INK_PARAGRAPHS else (line, last)
+                if low < high:
+                    start = ink_starts[low] if cut == INK_PARAGRAPHS or low == begin else starts[low]
+                    stop = ink_ends[high - 1] if cut == INK_PARAGRAPHS or high == end else ends[high - 1]
+                    value, chars = hash_span(data, start, stop)
                     _count(count, table, times, mask, value, chars)
-                line = after
+                line = last + 1
     return counts
+
+
+@inlined
+def _ink(line: int, end: int, flags: Bytes) -> tuple[int, int]:
+    """Lines [line, end) without those at both ends that are blank."""
+    while end > line and flags[end - 1] & BLANK:
+        end -= 1
+    while line < end and flags[line] & BLANK:
+        line += 1
+    return line, end
 
 
 @inlined

@@ -43,10 +43,7 @@ class Predictor:
         model = self.model
         data, offsets = text_buffers(lines)
         num_tokens = np.zeros(len(lines), dtype=np.int64)
-        dictionary = (model.word_bytes, model.word_offsets, model.word_hashes, model.slots)
-        ngrams = (model.kept_bits, model.kept_before, model.kept_rows)
-        settings = (model.bucket, model.minn, model.maxn, model.word_ngrams)
-        mean = kernels.mean_rows(data, offsets, *dictionary, *ngrams, *settings, model.rows, num_tokens)
+        mean = kernels.mean_rows(data, offsets, model.lookup, model.rows, num_tokens)
         if model.loss == SOFTMAX:
             return kernels.softmax(mean, model.output), num_tokens
         if model.loss == HIERARCHICAL_SOFTMAX:

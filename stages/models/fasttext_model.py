@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.pipeline.errors import DamagedFileError
+from corpusmill.stages.kernels.fasttext_lookup import Lookup
 from corpusmill.stages.models.model_file import check_model
 
 HIERARCHICAL_SOFTMAX, NEGATIVE_SAMPLING, SOFTMAX, ONE_VS_ALL = 1, 2, 3, 4
@@ -26,50 +27,33 @@ LABEL = "__label__"
 
 @dataclass(frozen=True)
 class FastTextModel:
-    """Letters: W words, L labels, S slots, M rows of the input, D dimensions, B buckets."""
+    """Letters: L labels, M rows of the input, D dimensions."""
 
     labels: tuple[str, ...]  # L, without __label__
     label_counts: npt.NDArray[np.int64]  # L
-    word_bytes: npt.NDArray[np.uint8]  # all words, one after the other
-    word_offsets: npt.NDArray[np.int64]  # W + 1
-    word_hashes: npt.NDArray[np.uint32]  # W
-    slots: npt.NDArray[np.int32]  # S, a power of two: a word's number at hash % S or after, -1 where empty
-    kept_bits: npt.NDArray[np.uint64]  # a bit for each n-gram that pruning kept; empty without pruning
-    kept_before: npt.NDArray[np.int32]  # how many bits are set before each 64
-    kept_rows: npt.NDArray[np.int32]  # for each set bit, its row behind the words
-    bucket: int
-    minn: int
-    maxn: int
-    word_ngrams: int
+    lookup: Lookup
     loss: int
     rows: npt.NDArray[np.float32]  # [M, D], first the words, then the n-grams
     output: npt.NDArray[np.float32]  # [L, D]; with hierarchical softmax the inner nodes of the tree
 
 
-@dataclass(frozen=True)
-class Dictionary:
-    """The words of a model, as `FastTextModel` has them."""
-
-    word_bytes: npt.NDArray[np.uint8]
-    word_offsets: npt.NDArray[np.int64]
-    word_hashes: npt.NDArray[np.uint32]
-    slots: npt.NDArray[np.int32]
-
-    def arrays(
-        self,
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.uint32], npt.NDArray[np.int32]]:
-        """All four, in the order in which kernels take them."""
-        return self.word_bytes, self.word_offsets, self.word_hashes, self.slots
-
-
-def find_dictionary(words: Iterable[bytes | str]) -> Dictionary:
-    """The words in their order, with what finds them again."""
+def find_lookup(
+    words: Iterable[bytes | str],
+    kept: npt.NDArray[np.int32] | None,
+    *,
+    bucket: int,
+    minn: int,
+    maxn: int,
+    word_ngrams: int,
+) -> Lookup:
+    """The words in their order, with what finds them again; `kept`, after pruning, has pairs of n-gram and row."""
     encoded = [word.encode() if isinstance(word, str) else word for word in words]
     offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
     np.cumsum([len(word) for word in encoded], out=offsets[1:])
     word_bytes = np.frombuffer(b"".join(encoded), dtype=np.uint8)
     hashes = _hashes(word_bytes, offsets)
-    return Dictionary(word_bytes, offsets, hashes, _slots(hashes))
+    ngrams = _kept_ngrams(np.zeros((0, 2), np.int32) if kept is None else kept, 0 if kept is None else bucket)
+    return Lookup(word_bytes, offsets, hashes, _slots(hashes), *ngrams, bucket, minn, maxn, word_ngrams)
 
 
 def read_model(path: Path) -> FastTextModel:
@@ -89,7 +73,6 @@ def read_model(path: Path) -> FastTextModel:
     kept = file.array(np.int32, 2 * max(num_kept, 0)).reshape(-1, 2)
     if len(kept) and not (kept.min() >= 0 and kept[:, 0].max() < bucket):
         raise file.damaged(f"keeps n-grams {kept.min()} to {kept[:, 0].max()} of {bucket}")
-    kept_bits, kept_before, kept_rows = _kept_ngrams(kept, bucket if num_kept >= 0 else 0)
     quantised = file.flag()
     rows = file.quantised() if quantised else file.dense()
     output = file.quantised() if file.flag() and quantised else file.dense()
@@ -100,21 +83,18 @@ def read_model(path: Path) -> FastTextModel:
     num_ngrams = int(kept[:, 1].max(initial=-1)) + 1 if num_kept >= 0 else bucket * (maxn > 0 or word_ngrams > 1)
     if len(rows) < num_words + num_ngrams or not -1 <= maxn <= 1000 or (num_ngrams > 0 and bucket < 1):
         raise file.damaged(f"has {len(rows)} rows for {num_words} words and {num_ngrams} n-grams of up to {maxn}")
-    dictionary = find_dictionary(words[:num_words])
-    return FastTextModel(
-        labels=tuple(word.decode().removeprefix(LABEL) for word in words[num_words:]),
-        label_counts=np.array(counts[num_words:], dtype=np.int64),
-        word_bytes=dictionary.word_bytes,
-        word_offsets=dictionary.word_offsets,
-        word_hashes=dictionary.word_hashes,
-        slots=dictionary.slots,
-        kept_bits=kept_bits,
-        kept_before=kept_before,
-        kept_rows=kept_rows,
+    lookup = find_lookup(
+        words[:num_words],
+        kept if num_kept >= 0 else None,
         bucket=bucket,
         minn=minn,
         maxn=maxn,
         word_ngrams=word_ngrams,
+    )
+    return FastTextModel(
+        labels=tuple(word.decode().removeprefix(LABEL) for word in words[num_words:]),
+        label_counts=np.array(counts[num_words:], dtype=np.int64),
+        lookup=lookup,
         loss=loss,
         rows=rows,
         output=output,
@@ -157,7 +137,7 @@ def _slots(hashes: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
 def _kept_ngrams(
     kept: npt.NDArray[np.int32], bucket: int
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Pairs of n-gram and row as bits, counts and rows; see `FastTextModel`."""
+    """Pairs of n-gram and row as bits, counts and rows; see `Lookup`."""
     ordered = kept[np.argsort(kept[:, 0], kind="stable")]
     bits = np.zeros((bucket + 63) // 64, dtype=np.uint64)
     np.bitwise_or.at(bits, ordered[:, 0] >> 6, np.uint64(1) << (ordered[:, 0] & 63).astype(np.uint64))

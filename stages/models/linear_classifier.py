@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.models.fasttext_file import PrunedModel, write_pruned
-from corpusmill.stages.models.fasttext_model import find_dictionary
+from corpusmill.stages.models.fasttext_model import find_lookup
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 NUM_LEVELS = 256
@@ -72,11 +72,16 @@ def train_linear(
     from corpusmill.stages.kernels import classifier_rows as kernels
 
     words = _words(lines, features.min_lines)
-    dictionary = find_dictionary(words)
-    empty = (np.zeros(0, np.uint64), np.zeros(0, np.int32), np.zeros(0, np.int32))
-    settings = (features.bucket, features.minn, features.maxn, features.word_ngrams)
+    lookup = find_lookup(
+        words,
+        None,
+        bucket=features.bucket,
+        minn=features.minn,
+        maxn=features.maxn,
+        word_ngrams=features.word_ngrams,
+    )
     data, offsets = text_buffers(pa.array(lines, pa.large_string()))
-    rows, begins = kernels.list_rows(data, offsets, *dictionary.arrays(), *empty, *settings)
+    rows, begins = kernels.list_rows(data, offsets, lookup)
     num_rows = len(words) + features.bucket
     label, weight = np.array(positive, dtype=np.float64), np.array(weights, dtype=np.float64)
     counts = kernels.sum_lines_with(rows, begins, np.ones(len(lines)), num_rows)
