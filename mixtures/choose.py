@@ -1,9 +1,10 @@
 """The best ratios for a target, with what is known about them: intervals, error, and whether they can be told apart.
 
 From a swarm's fit: the mixture of least predicted target loss within epoch caps and near the prior (optimum.py); the
-error that the laws made on left-out mixtures, on the target itself; the noise between seeds of one mixture; intervals
-of the ratios by a Bayesian bootstrap over runs (Rubin 1981: exponential weights in place of resampling, so that no
-draw loses a source's only informative run); and the probability that the choice beats the natural mixture.
+error that the laws made on left-out mixtures of several sources, on the target itself; the noise between seeds of one
+mixture; intervals of the ratios by a Bayesian bootstrap over runs (Rubin 1981: exponential weights in place of
+resampling, so that no draw loses a source's only informative run); and the probability that the choice beats the
+natural mixture.
 
 The verdict is "not distinguishable" where the error or the seed noise is not below a third of the spread between the
 mixtures: such a swarm cannot say which mixture is better. Cost: num_bootstrap fits per domain, 4 s for a swarm of 28.
@@ -46,9 +47,9 @@ class Choice:
     low_M: Floats
     high_M: Floats
     predicted: float  # of the chosen mixture
-    error: float  # root mean square on left-out mixtures
+    error: float  # root mean square on left-out mixtures of several sources
     seed_noise: float | None  # standard deviation between seeds of one mixture; None: no mixture was repeated
-    spread: float  # standard deviation between the swarm's mixtures
+    spread: float  # standard deviation between the same mixtures
     beats_natural_probability: float
     compared: dict[str, float]  # predicted loss of natural and uniform under the same caps
     domains: dict[str, float]  # predicted loss of the chosen mixture on every domain
@@ -118,7 +119,7 @@ def choose(
     natural_M = within_limits(natural_M, limits_M)
     uniform_M = within_limits(np.full(len(sources), 1 / len(sources)), limits_M)
     domains = {name: float(law.predict(best_M[None])[0]) for name, law in zip(results.domains, fit.laws, strict=True)}
-    error = root_mean_square((fit.left_out_NK - results.losses_NK) @ weights_K)
+    error = root_mean_square(((fit.left_out_NK - results.losses_NK) @ weights_K)[results.mixed_N])
 
     draws_BM, gains_B = [], []
     for weights_N in np.random.default_rng(seed).exponential(size=(num_bootstrap, len(results.runs))):
@@ -177,8 +178,9 @@ def _seed_noise(fit: SwarmFit, weights_K: Floats) -> float | None:
 
 
 def _spread(fit: SwarmFit, weights_K: Floats) -> float:
-    """Standard deviation of the target loss between mixtures, seeds averaged."""
-    losses_N, mixture_N = fit.results.losses_NK @ weights_K, fit.results.mixture_N
+    """Standard deviation of the target loss between mixtures of several sources, seeds averaged."""
+    mixed_N = fit.results.mixed_N
+    losses_N, mixture_N = (fit.results.losses_NK @ weights_K)[mixed_N], fit.results.mixture_N[mixed_N]
     means = [float(losses_N[mixture_N == mixture].mean()) for mixture in np.unique(mixture_N)]
     return float(np.std(means, ddof=1))
 

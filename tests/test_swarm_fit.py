@@ -45,6 +45,8 @@ def test_a_ledger_becomes_laws(tmp_path: Path) -> None:
         assert law["parameters"]["c"] == pytest.approx(LAWS[law["metric"]].c, abs=0.02)
         assert set(law["parameters"]["t"]) == {"code", "docs"}
         assert law["cv_error"] < 0.005
+        errors = np.subtract(law["left_out"], law["measured"])[2:]  # the first two runs are a source alone
+        assert law["cv_error_mixed"] == pytest.approx(float(np.sqrt(np.mean(errors**2))))
         assert law["cv_rank_correlation"] > 0.99
         assert len(law["measured"]) == len(law["predicted"]) == len(law["left_out"]) == 10
     assert written["ratios"]["code"][:3] == [1.0, 0.0, 0.5]

@@ -46,7 +46,8 @@ class SwarmFit:
         return np.stack([law.predict(self.results.ratios_NM) for law in self.laws], axis=1)
 
     def as_json(self) -> dict[str, Any]:
-        """What `fit --json` prints and fit.json holds. Errors are in bits per byte."""
+        """What `fit --json` prints and fit.json holds. Errors are in bits per byte; `cv_error_mixed` leaves out the
+        mixtures that are one source alone."""
         results = self.results
         laws = []
         for k, (domain, law) in enumerate(zip(results.domains, self.laws, strict=True)):
@@ -57,6 +58,7 @@ class SwarmFit:
                     "law": law.name,
                     "parameters": law.parameters(results.sources),
                     "cv_error": root_mean_square(left_out_N - measured_N),
+                    "cv_error_mixed": root_mean_square((left_out_N - measured_N)[results.mixed_N]),
                     "cv_mean_absolute_error": float(np.abs(left_out_N - measured_N).mean()),
                     "cv_rank_correlation": rank_correlation(left_out_N, measured_N),
                     "measured": measured_N.tolist(),

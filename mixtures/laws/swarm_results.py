@@ -42,6 +42,13 @@ class SwarmResults:
         numbers: dict[bytes, int] = {}
         return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in self.ratios_NM.round(6) + 0.0])
 
+    @cached_property
+    def mixed_N(self) -> npt.NDArray[np.bool_]:
+        """Which runs have several sources; all, where fewer than three mixtures do. A source alone cannot be predicted
+        from the other mixtures, which say least of it, and no choice lies as far from all that was trained."""
+        mixed_N: npt.NDArray[np.bool_] = (self.ratios_NM > 0).sum(axis=1) > 1
+        return mixed_N if len(np.unique(self.mixture_N[mixed_N])) >= 3 else np.ones_like(mixed_N)
+
     def column(self, domain: str) -> int:
         """The index of a domain. Raises RequestError with the domains there are."""
         if domain not in self.domains:

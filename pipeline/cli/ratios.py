@@ -130,7 +130,7 @@ def fit(place: str, name: str, law: str, as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        columns = ("metric", "law", "cv_error", "cv_rank_correlation")
+        columns = ("metric", "law", "cv_error", "cv_error_mixed", "cv_rank_correlation")
         print_table("", columns, [[law[key] for key in columns] for law in found["laws"]])
 
 

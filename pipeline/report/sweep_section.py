@@ -87,13 +87,17 @@ def _intervals(ratios: Mapping[str, Any], natural: Mapping[str, float], sources:
     return svg(width, len(ratios) * height + 4, "".join(marks), "chosen ratios")
 
 
+LAW_HEADS = ("domain", "law", "error on left-out mixtures", "of several sources", "rank correlation")
+
+
 def _laws(fit: dict[str, Any]) -> str:
     rows = []
     for law in fit["laws"]:
         ranks = law["cv_rank_correlation"]
-        cells = (law["metric"], law["law"], f"{law['cv_error']:.4f}", "" if ranks is None else f"{ranks:.3f}")
+        errors = [f"{law[key]:.4f}" for key in ("cv_error", "cv_error_mixed")]
+        cells = (law["metric"], law["law"], *errors, "" if ranks is None else f"{ranks:.3f}")
         rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
-    heads = "".join(f"<th>{name}</th>" for name in ("domain", "law", "error on left-out mixtures", "rank correlation"))
+    heads = "".join(f"<th>{name}</th>" for name in LAW_HEADS)
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return f"<h3>Laws</h3><div class='wide'>{table}</div>"
 
