@@ -98,6 +98,8 @@ class BatchStream:
                 f"the state is position {position} of plan {state['plan']}, this one is {plan.fingerprint}: load the "
                 "plan it was saved with, or continue that one under a new mixture with corpusmill plan --continue-from"
             )
+        if not 0 <= position <= plan.num_rows:
+            raise ValueError(f"the state is position {position}, and the plan has rows 0 to {plan.num_rows}")
         self.position = position
 
     def locate(self, step: int, rank: int, row: int, token: int) -> Document | None:

@@ -118,6 +118,9 @@ def test_state_of_another_plan_is_refused(loader: PlanLoader, tmp_path: Path) ->
     with pytest.raises(ValueError, match="continue that one under a new mixture"):
         stream.load_state_dict(other.state_dict())
     stream.load_state_dict(stream.state_dict())
+    for position in (-1, loader.plan.num_rows + 1):
+        with pytest.raises(ValueError, match=f"position {position}, and the plan has rows 0 to"):
+            stream.load_state_dict({"position": position})
 
 
 def test_fewer_rows_than_ranks(loader: PlanLoader) -> None:
