@@ -23,15 +23,19 @@ def check_recipe(
 ) -> tuple[list[dict[str, Any]], list[Problem]]:
     """The phases that `check` prints, with units and bytes where they are known, and every problem found.
 
-    Looked at: inputs exist, models and lists exist, optional libraries are installed, every rule and stage reads
-    only columns that something before it measures, and the sections behind the stages name sources that there are.
+    Looked at: inputs exist, models and lists are there and whole, optional libraries are installed, every rule and
+    stage reads only columns that something before it measures, and the sections behind the stages name sources that
+    there are.
     """
     problems: list[Problem] = []
     for source in recipe.sources:
         found = [message for stage in _stages_of(source) for message in _stage_problems(stage)]
         problems += [Problem(file, source.line, f"sources.{source.name}", message) for message in found]
-    for entry, message in [(e, message) for e in recipe.entries for message in _stage_problems(e.stage)]:
-        problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
+    for entry in recipe.entries:
+        variants = [stage for _, stage in (*entry.per_source, *entry.per_language)]
+        found = [message for stage in (entry.stage, *variants) for message in _stage_problems(stage)]
+        for message in dict.fromkeys(found):
+            problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
     for entry, message in _column_problems(recipe):
         problems.append(Problem(file, entry.line, f"stages.{entry.label}", message))
     sources = [source.name for source in recipe.sources]
@@ -84,6 +88,11 @@ def _stage_problems(stage: Stage) -> list[str]:
         except metadata.PackageNotFoundError:
             name = f"corpusmill[{stage.extra}]" if stage.extra else distribution
             found.append(f"needs {distribution}, which is not installed: pip install '{name}'")
+    if not found:
+        try:
+            found += stage.problems()
+        except CorpusmillError as error:
+            found.append(str(error))
     return found
 
 

@@ -42,6 +42,9 @@ class Stage(Protocol):
     def files(self) -> tuple[Path, ...]:
         """Models and lists that it loads; their content is part of its key."""
 
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with its files, which are all there, or with settings that speak of them. It may raise too."""
+
     def open(self) -> Any:
         """The worker; may take seconds, is done once per process."""
 
@@ -62,6 +65,9 @@ class StageSettings:
         return ()
 
     def files(self) -> tuple[Path, ...]:
+        return ()
+
+    def problems(self) -> tuple[str, ...]:
         return ()
 
 

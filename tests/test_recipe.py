@@ -140,6 +140,28 @@ def test_check_refuses_sections_that_do_not_fit_the_rest(tmp_path: Path, section
     assert [message in str(problem) for problem in problems] == [True], problems
 
 
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("language: {keep: [en, eng]}", "keep: 'eng' is no label of lid.176.ftz; did you mean 'en'?"),
+        ("language: {per_source: {web: {keep: [chinese]}}}", "keep: 'chinese' is no label of lid.176.ftz"),
+        ("language: {model: IN/x.jsonl}", "x.jsonl: begins with magic"),
+        ("classifier: {model: IN/x.jsonl}", "x.jsonl: begins with magic"),
+        ("toxicity: {model: IN/x.jsonl}", "x.jsonl: begins with magic"),
+        ("quality: {model: IN/x.jsonl}", "x.jsonl: begins with magic"),
+        ("decontaminate: {suites: [IN/x.jsonl]}", "x.jsonl, line 1: field 'question' is NoneType"),
+    ],
+)
+def test_check_looks_into_models_and_lists(tmp_path: Path, stage: str, message: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
+    head = GOOD[: GOOD.index("stages:")]
+    recipe = load(tmp_path, f"{head}stages:\n  - {stage.replace('IN', str(tmp_path / 'in'))}\n")
+    _, problems = check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))
+    assert [message in str(problem) for problem in problems] == [True], problems
+    assert problems[0].line == 9
+
+
 def test_check_takes_buckets_rules_and_columns_of_gathers(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')

@@ -111,6 +111,10 @@ class Decontaminate(StageSettings):
         found = [sorted(glob.glob(str(path), recursive=True)) or [str(path)] for path in self.suites]
         return tuple(Path(name) for names in found for name in names)
 
+    def problems(self) -> tuple[str, ...]:
+        read_suites(self.files(), self.mapping())
+        return ()
+
     def rounds(self) -> tuple[Round, ...]:
         return (
             Round("hits", "parts", text=True),

@@ -54,6 +54,10 @@ class Classifier(StageSettings):
         card = self.model.with_suffix(".json")
         return (self.model, card) if card.exists() else (self.model,)
 
+    def problems(self) -> tuple[str, ...]:
+        self.open()
+        return ()
+
     def open(self) -> "ClassifierWorker":
         return ClassifierWorker(self.model, "classifier", positive=self.positive, text=self.text)
 

@@ -23,10 +23,12 @@ import pyarrow.compute as pc
 from corpusmill.pipeline.columns import take
 from corpusmill.pipeline.document import Batch, Column, text_buffers
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.settings import nearest
 from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
 from corpusmill.stages.measure.pieces import LABELLED, cut_pieces
 from corpusmill.stages.measure.prediction import Predictor
 from corpusmill.stages.measure.writing_systems import scripts_of
+from corpusmill.stages.models.fasttext_model import read_model
 from corpusmill.stages.models.model_file import MODELS
 
 
@@ -87,6 +89,15 @@ class Language(StageSettings):
 
     def files(self) -> tuple[Path, ...]:
         return (self.model or MODELS / "lid.176.ftz",)
+
+    def problems(self) -> tuple[str, ...]:
+        (path,) = self.files()
+        labels = read_model(path).labels
+        return tuple(
+            f"keep: '{label}' is no label of {path.name}; {nearest(label, labels)}"
+            for label in self.keep
+            if label not in labels
+        )
 
     def open(self) -> "LanguageWorker":
         return LanguageWorker(Predictor(self.files()[0]), self)

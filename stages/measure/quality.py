@@ -43,6 +43,10 @@ class Quality(StageSettings):
     def files(self) -> tuple[Path, ...]:
         return with_cards(tuple(SHIPPED.values()) if self.model is None else (self.model,))
 
+    def problems(self) -> tuple[str, ...]:
+        self.open()
+        return ()
+
     def open(self) -> "QualityWorker":
         chosen = SHIPPED if self.model is None else {None: self.model}
         return QualityWorker(

@@ -74,6 +74,10 @@ class Toxicity(StageSettings):
     def files(self) -> tuple[Path, ...]:
         return with_cards(tuple(SHIPPED.values()) if self.model is None else (self.model,))
 
+    def problems(self) -> tuple[str, ...]:
+        self.open()
+        return ()
+
     def open(self) -> "ToxicityWorker":
         return ToxicityWorker(toxicity_classifiers(self.model), self.units())
 
