@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.pipeline.allocators import give_back
 from corpusmill.pipeline.columns import flags, integers, nulls, one_chunk, take
-from corpusmill.pipeline.document import ROW_BITS
+from corpusmill.pipeline.document import ROW_BITS, Batch
 from corpusmill.pipeline.errors import CorpusmillError
 from corpusmill.pipeline.fingerprint import code_hash, stage_fingerprint
 from corpusmill.pipeline.opened import opened
@@ -102,9 +103,7 @@ class GatherPhase:
         part: PartRef = place
         view = PartView(
             name=part.name,
-            batches=read_part(
-                desk.run, part, self.entry.stage.reads(), text=self.round.text, batch_bytes=GATHER_BATCH_BYTES
-            ),
+            batches=self._batches(desk.run, part),
             first_row=part.first_row,
         )
         stop = part.first_row + (1 << ROW_BITS)
@@ -118,6 +117,15 @@ class GatherPhase:
             return self._write_decisions(desk, part, pa.concat_tables(tables))
         self._write_rows(desk, unit, tables)
         return Books()
+
+    def _batches(self, run: RunFolder, part: PartRef) -> Iterator[Batch]:
+        """What a view of the part shows; memory of a batch that is done with goes back to the system."""
+        reads, text = self.entry.stage.reads(), self.round.text
+        for batch in read_part(run, part, reads, text=text, batch_bytes=GATHER_BATCH_BYTES):
+            yield batch
+            del batch
+            if text:
+                give_back()
 
     @property
     def _piece(self) -> int:

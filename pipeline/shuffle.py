@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from corpusmill.pipeline.allocators import give_back
 from corpusmill.pipeline.columns import integers, one_chunk, take, take_rows
 from corpusmill.pipeline.phases import TableOutput
 from corpusmill.pipeline.run_folder import RunFolder
@@ -56,18 +57,21 @@ def _write_run(output: TableOutput, tables: list[pa.Table]) -> None:
     step = max(1, min(ROW_GROUP_ROWS, rows.num_rows * ROW_GROUP_BYTES // max(1, rows.nbytes)))
     for start in range(0, rows.num_rows, step):
         output.write(rows.slice(start, step))
+    del rows
+    give_back()
 
 
-def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int) -> pa.Table | None:
+def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int, only: str | None = None) -> pa.Table | None:
     """The rows of all files with start <= key < stop, sorted by key, ties in the order of files and runs.
 
-    None when the files name no schema, that is when there are no files.
+    `only` names a column that must be true. None when the files name no schema, that is when there are no files.
     """
     found, schema = [], None
     for path in paths:
         with run.parquet(path) as file:
             schema = schema or file.schema_arrow
-            found += list(_file_range(file, start, stop))
+            for table in _file_range(file, start, stop):
+                found.append(table.filter(table.column(only)) if only else table)
     if schema is None:
         return None
     whole = pa.concat_tables(found) if found else schema.empty_table()
@@ -113,7 +117,7 @@ class DocumentRows:
     loaded: pa.Table | None = None
     bounds: tuple[int, int] = (0, 0)  # documents whose rows are loaded: first <= row < end
 
-    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
+    def of(self, rows: npt.NDArray[np.uint64], only: str | None = None) -> pa.Table | None:
         """The rows of these documents (ascending), sorted by key; None when the files name no schema."""
         if not self.paths:
             return None
@@ -121,17 +125,18 @@ class DocumentRows:
         if not self.bounds[0] <= first <= end <= self.bounds[1]:
             self.loaded = None  # the old rows go before the new ones come
             self.bounds = (first, max(end, self._reach(first)))
-            self.loaded = read_range(self.run, self.paths, *self.bounds)
+            self.loaded = read_range(self.run, self.paths, *self.bounds, only)
+            give_back()  # what reading left: 40 MB in a part of 200
         assert self.loaded is not None
         keys = integers(one_chunk(self.loaded, "key"), np.uint64)
         low, high = np.searchsorted(keys, np.array([first, end], np.uint64))
         return self.loaded.slice(int(low), int(high - low))
 
     def _reach(self, first: int) -> int:
-        """The row before which about `memory` of rows lie: keys of ranges are hashes, so files have equal shares."""
-        with self.run.parquet(self.paths[0]) as file:
-            num_bytes = sum(file.metadata.row_group(index).total_byte_size for index in range(file.num_row_groups))
-            left = int(self.memory / len(self.paths) / max(1, num_bytes) * file.metadata.num_rows)
+        """The row before which about `memory` of rows lie, if the largest file has its share of them everywhere."""
+        num_bytes = sum(bytes_of_rows(self.run, path) for path in self.paths)
+        with self.run.parquet(max(self.paths, key=lambda path: self.run.size(path) or 0)) as file:
+            left = int(self.memory / max(1, num_bytes) * file.metadata.num_rows)
             for table in _file_range(file, first, self.stop, ("key",)):
                 if left < table.num_rows:
                     return int(integers(one_chunk(table, "key"), np.uint64)[left])

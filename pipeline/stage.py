@@ -236,10 +236,11 @@ class RowStream(Protocol):
 
 
 class PartRows(Protocol):
-    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
+    def of(self, rows: npt.NDArray[np.uint64], only: str | None = None) -> pa.Table | None:
         """The rows whose `key` lies between the first and the last of a batch's `rows`, sorted by key.
 
-        Batches are asked for in order. None where the earlier round had no unit.
+        `only` names a boolean column, always the same: the others are not kept in memory. Batches are asked for in
+        order. None where the earlier round had no unit.
         """
 
 

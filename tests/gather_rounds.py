@@ -106,8 +106,9 @@ class OfDocuments:
     def __init__(self, table: pa.Table) -> None:
         self.table = table
 
-    def of(self, rows: npt.NDArray[np.uint64]) -> pa.Table | None:
-        return in_range(self.table, int(rows[0]), int(rows[-1]) + 1)
+    def of(self, rows: npt.NDArray[np.uint64], only: str | None = None) -> pa.Table | None:
+        found = in_range(self.table, int(rows[0]), int(rows[-1]) + 1)
+        return found.filter(found.column(only)) if only else found
 
 
 def view(number: int, batches: Sequence[Batch], text: bool) -> PartView:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from gather_rounds import documents, run_gather, run_without_parts, split_parts
 
-from corpusmill.stages.gather.decontaminate import Decontaminate, joined_spans
+from corpusmill.stages.gather.decontaminate import Decontaminate
 
 DATA = os.environ.get("CORPUSMILL_DATA")
 QUESTIONS = "benchmarks/benchmark-questions-a.jsonl.zst"
@@ -131,13 +131,6 @@ def test_passages_can_be_cut_or_marked(suite: Path, action: str) -> None:
     assert {span["how"] for span in line["cut"]} == {action}
     cut = [text.encode()[span["start"] : span["end"]].decode() for span in line["cut"]]
     assert cut == [LONG.rstrip("?"), "who painted guernica"]
-
-
-def test_spans_that_overlap_are_joined() -> None:
-    import numpy as np
-
-    spans = joined_spans(np.array([9, 0, 3, 5]), np.array([12, 4, 5, 6]), "cut")
-    assert [(span["start"], span["end"]) for span in spans] == [(0, 6), (9, 12)]
 
 
 def test_fates_do_not_depend_on_parts_or_ranges(suite: Path) -> None:

@@ -19,14 +19,19 @@ def thue_morse(size: int) -> bytes:
     return bytes(ord("a") + at.bit_count() % 2 for at in range(size))
 
 
-def repeated(texts: list[tuple[str, int, int, int]], length: int, bounds: list[int]) -> set[tuple[int, int]]:
+def repeated(
+    texts: list[tuple[str, int, int, int]], length: int, bounds: list[int], together: int = 1000
+) -> set[tuple[int, int]]:
     """(entry, window) that repeat a better one; an entry is (text, place of the sample in it, first byte, name)."""
     data, starts = text_buffers(pa.array([text for text, *_ in texts], pa.large_string()))
     places = pa.array([first + place for _, place, first, _ in texts], pa.int32()).to_numpy()
     firsts = pa.array([first for _, _, first, _ in texts], pa.int32()).to_numpy()
     names = pa.array([name for *_, name in texts], pa.uint64()).to_numpy()
     rows = pa.array(range(len(texts)), pa.uint64()).to_numpy()
-    found = repeated_windows(np.array(bounds, np.int64), names, rows, places, firsts, data, starts, length)
+    order = np.concatenate([np.arange(low, high)[::-1] for low, high in pairwise(bounds)])  # any order
+    found = repeated_windows(
+        order, np.array(bounds, np.int64), names, rows, places, firsts, data, starts, length, together
+    )
     return {(entry, first + i) for entry, first, count in found.tolist() for i in range(count)}
 
 
@@ -57,7 +62,8 @@ def test_windows_that_repeat_a_better_one(data: st.DataObject, length: int, size
             right += "a" * (length - len(left + SAMPLE + right))
         texts.append((left + SAMPLE + right, len(left), data.draw(st.integers(0, 5)), data.draw(st.integers(0, 3))))
     bounds = [0, *np.cumsum(sizes).tolist()]
-    assert repeated(texts, length, bounds) == brute_force(texts, length, bounds)
+    for together in (1, 10, 1000):  # in many passes, a few, or one
+        assert repeated(texts, length, bounds, together) == brute_force(texts, length, bounds)
 
 
 def test_many_texts_of_one_sample_and_then_few() -> None:
@@ -68,9 +74,10 @@ def test_many_texts_of_one_sample_and_then_few() -> None:
         for _ in range(3000)
     ]
     bounds = [0, 2990, 2993, 3000]
-    found = repeated(texts, length, bounds)
+    found = repeated(texts, length, bounds, 1 << 18)
     assert found == brute_force(texts, length, bounds)
     assert len(found) > 1000
+    assert repeated(texts, length, bounds, 5000) == found  # in passes
 
 
 @pytest.mark.parametrize("size", [1024, 2048])

@@ -8,7 +8,7 @@ from gather_rounds import documents, run_gather, run_without_parts, split_parts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from corpusmill.stages.gather.substrings import Substrings, draw_in
+from corpusmill.stages.gather.substrings import Substrings
 from corpusmill.stages.kernels.hashing import hash_identifiers
 
 
@@ -76,24 +76,6 @@ def test_longer_texts_with_dashes_and_table_rules(length: int) -> None:
     found = covered_by(Substrings(min_bytes=length, whole_words=False), parts, 2)
     assert found == brute_force(texts, ids, length)
     assert sum(map(len, found.values())) > 1000
-
-
-@pytest.mark.parametrize(
-    ("text", "start", "stop", "whole_words", "drawn"),
-    [
-        ("one two three", 2, 9, True, "two"),
-        ("one two three", 2, 9, False, "e two t"),
-        ("one two three", 0, 13, True, "one two three"),
-        ("one two three", 1, 3, True, ""),
-        ("one two three", 4, 7, True, "two"),
-        ("äöü", 1, 5, False, "ö"),
-        ("漢字漢字", 1, 11, True, "字漢"),
-        ("ab", 1, 1, True, ""),
-    ],
-)
-def test_spans_are_drawn_in(text: str, start: int, stop: int, whole_words: bool, drawn: str) -> None:
-    low, high = draw_in(text.encode(), start, stop, whole_words)
-    assert text.encode()[low:high].decode() == drawn
 
 
 @pytest.mark.parametrize("action", ["cut", "mask", "mark"])

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
-from corpusmill.pipeline.document import Column, text_buffers
-from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, StageSettings
+from corpusmill.pipeline.document import text_buffers
+from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
+from corpusmill.stages.gather.cut_spans import joined_spans, span_lists
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.evaluation_suites import Fields, read_suites
 from corpusmill.stages.gather.keep_policy import group_bounds
@@ -227,12 +227,9 @@ class DecontaminateWorker:
             "decontaminate_overlap": one_chunk(best, "overlap"),
         }
         if not drop:
+            document = np.repeat(np.arange(best.num_rows), np.diff(bounds))
             starts, ends = integers(one_chunk(found, "start")), integers(one_chunk(found, "end"))
-            spans = [
-                joined_spans(starts[low:high], ends[low:high], self.settings.action)
-                for low, high in pairwise(bounds.tolist())
-            ]
-            columns["cut"] = cast("Column", pa.array(spans, cast("Any", SPANS)))
+            _, columns["cut"], _ = span_lists(*joined_spans(document, starts, ends), self.settings.action)
         return decide(
             part_rows(part.batches),
             pa.table(columns),
@@ -246,17 +243,3 @@ class DecontaminateWorker:
 
 COPIED = ("id", "overlap", "answer_near", "passage", "start", "end")
 """Columns of HITS that FOUND has as they are."""
-
-
-def joined_spans(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], how: str) -> list[dict[str, int | str]]:
-    """Spans in order, overlapping ones as one."""
-    spans: list[dict[str, int | str]] = []
-    last = -1
-    for start, end in sorted(zip(starts.tolist(), ends.tolist(), strict=True)):
-        if start <= last:
-            last = max(last, end)
-            spans[-1]["end"] = last
-        else:
-            spans.append({"start": start, "end": end, "how": how})
-            last = end
-    return spans

@@ -27,7 +27,7 @@ from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.minhash import SIGNATURES, signature_rows
 from corpusmill.stages.gather.saved_index import SavedIndex
-from corpusmill.stages.gather.spilled_sets import list_buffers
+from corpusmill.stages.gather.spilled_values import value_buffers
 
 MATCHES = schema_of(key=pa.uint64(), batch=pa.int32(), document=pa.uint64())  # key: row; once for every shared band
 COMPARED = schema_of(
@@ -166,7 +166,7 @@ class KnownWorker:
         mine, bounds = self.shingler.sets(documents.column("text"))
         at, batch, document, shared = (one_chunk(candidates, name).to_numpy() for name in candidates.column_names)
         theirs, places, names = self._stored(batch, document)
-        sets, ends = list_buffers(theirs)
+        sets, ends = value_buffers(theirs)
         for i in range(len(at)):
             which = int(at[i])
             if found["known"][which]:

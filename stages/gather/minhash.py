@@ -34,7 +34,7 @@ from corpusmill.stages.gather.keep_policy import (
     order_columns,
 )
 from corpusmill.stages.gather.shingling import PRESETS, Scheme, Shingler
-from corpusmill.stages.gather.spilled_sets import spilled_sets
+from corpusmill.stages.gather.spilled_values import spilled_values
 
 SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64())
 SHINGLES = pa.unify_schemas(
@@ -199,7 +199,7 @@ class MinHashWorker:
     def verify(self, rows: dict[str, RowStream]) -> pa.Table:
         """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
         settings, scheme = self.settings, self.shingler.scheme
-        with spilled_sets(rows.get("shingles"), SHINGLES, "shingles") as (candidates, sets, bounds):
+        with spilled_values(rows.get("shingles"), SHINGLES, "shingles") as (candidates, sets, bounds):
             order = best_first(candidates, ("key",))
             component = integers(one_chunk(candidates, "key"), np.uint64)
             component_bounds = group_bounds(component[order])

@@ -10,7 +10,7 @@ first. Pieces under `min_bytes` are left alone: a closing brace is no boilerplat
 in the order of their names; the first in that order stays, and a new piece seems repeated with `error_rate`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, cast
 
@@ -21,7 +21,8 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.document import Batch, text_buffers
 from corpusmill.pipeline.errors import CorpusmillError
-from corpusmill.pipeline.stage import SPANS, Kind, PartView, Round, RowStream, StageSettings
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
+from corpusmill.stages.gather.cut_spans import joined_spans, span_lists
 from corpusmill.stages.gather.decisions import decide, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import group_bounds
 
@@ -93,10 +94,10 @@ class PassagesWorker:
     """Holds the tables of characters."""
 
     def __init__(self, settings: Passages) -> None:
-        from corpusmill.stages.kernels import bloom, characters, folding, hashing, passage_edges
+        from corpusmill.stages.kernels import bloom, characters, folding, hashing, passage_edges, span_edges
 
         self.settings = settings
-        self.bloom, self.hashing, self.cutting = bloom, hashing, passage_edges
+        self.bloom, self.hashing, self.cutting, self.edges = bloom, hashing, passage_edges, span_edges
         self.classes, self.table = characters.character_classes(), folding.folding_table()
         units = {"line": passage_edges.LINE, "paragraph": passage_edges.PARAGRAPH, "sentences": passage_edges.SENTENCE}
         self.unit = units[settings.unit]
@@ -163,35 +164,33 @@ class PassagesWorker:
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         """Every document stays; what is repeated of it goes."""
-        found = rows_of(rows, "seen" if self.settings.filter == "bloom" else "repeats", REPEATS)
+        settings = self.settings
+        found = rows_of(rows, "seen" if settings.filter == "bloom" else "repeats", REPEATS)
         found_rows = integers(one_chunk(found, "key"), np.uint64)
         starts, ends = integers(one_chunk(found, "start")), integers(one_chunk(found, "end"))
         numbers: list[npt.NDArray[np.uint64]] = [np.zeros(0, dtype=np.uint64)]
-        cut_rows: list[int] = []
-        spans: list[list[dict[str, int | str]]] = []
+        made = [np.zeros((0, 3), dtype=np.int64)]  # document, start and end of spans
         for batch in part.batches:
             rows_here = integers(batch.column("row"), np.uint64)
+            low, high = np.searchsorted(found_rows, [rows_here[0], rows_here[-1] + np.uint64(1)])
+            document, start, end = np.searchsorted(rows_here, found_rows[low:high]), starts[low:high], ends[low:high]
+            if settings.action == "cut":  # the white space behind a piece goes along
+                end = end.copy()
+                self.edges.pass_blanks(*text_buffers(batch.column("text")), document, end)
+            document, start, end = joined_spans(document, start, end)
+            made.append(np.stack([document + sum(map(len, numbers)), start, end], axis=1))
             numbers.append(rows_here)
-            data, offsets = text_buffers(batch.column("text"))
-            low, high = (np.searchsorted(found_rows, rows_here, side=side) for side in ("left", "right"))
-            for index in np.flatnonzero(high > low):
-                text = data[offsets[index] : offsets[index + 1]].tobytes()
-                order = np.argsort(starts[low[index] : high[index]], kind="stable") + low[index]
-                cut_rows.append(int(rows_here[index]))
-                spans.append(self._spans(text, starts[order].tolist(), ends[order].tolist()))
-        sizes = [sum(int(span["end"]) - int(span["start"]) for span in drawn) for drawn in spans]
-        facts = {
-            "key": pa.array(cut_rows, pa.uint64()),
-            "cut": pa.array(spans, cast("Any", SPANS)),
-            "passages_repeated_bytes": pa.array(sizes, pa.int64()),
-        }
+        rows_seen = np.concatenate(numbers)
+        document, start, end = np.concatenate(made).T
+        cut, spans, sizes = span_lists(document, start, end, settings.action)
+        facts = {"key": rows_seen[cut], "cut": spans, "passages_repeated_bytes": sizes}
         return decide(
-            np.concatenate(numbers),
-            pa.table(facts),
-            dropped=np.zeros(len(spans), dtype=np.bool_),
+            rows_seen,
+            pa.table(cast("Any", facts)),
+            dropped=np.zeros(len(cut), dtype=np.bool_),
             rule="passages.repeated",
-            values=sizes,
-            threshold=self.settings.min_copies,
+            values=sizes.tolist(),
+            threshold=settings.min_copies,
             columns={"passages_repeated_bytes": 0},
         )
 
@@ -219,15 +218,3 @@ class PassagesWorker:
         folded = self.settings.normalize == "words"
         hash_text = self.hashing.hash_folded if folded else self.hashing.hash_spaced
         return hash_text(data, edges, self.table, seed)[0][::2].copy()
-
-    def _spans(self, text: bytes, starts: Iterable[int], ends: Iterable[int]) -> list[dict[str, int | str]]:
-        """Pieces in order, overlapping and adjoining ones as one; a cut takes the white space behind a piece along."""
-        spans: list[dict[str, int | str]] = []
-        for start, end in zip(starts, ends, strict=True):
-            while self.settings.action == "cut" and end < len(text) and text[end] in b" \t\r\n":
-                end += 1
-            if spans and start <= int(spans[-1]["end"]):
-                spans[-1]["end"] = max(end, int(spans[-1]["end"]))
-            else:
-                spans.append({"start": start, "end": end, "how": self.settings.action})
-        return spans

@@ -23,9 +23,12 @@ import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import integers, one_chunk, take_rows
 from corpusmill.pipeline.document import Batch, Column, text_buffers
-from corpusmill.pipeline.stage import SPANS, Kind, PartRows, PartView, Round, StageSettings
-from corpusmill.stages.gather.decisions import decide, rows_of, schema_of
+from corpusmill.pipeline.shuffle import KEYS
+from corpusmill.pipeline.stage import Kind, PartRows, PartView, Round, RowStream, StageSettings
+from corpusmill.stages.gather.cut_spans import joined_spans, span_lists
+from corpusmill.stages.gather.decisions import decide, schema_of
 from corpusmill.stages.gather.keep_policy import group_bounds
+from corpusmill.stages.gather.spilled_values import spilled_values
 
 SAMPLES = schema_of(
     key=pa.uint64(),
@@ -79,9 +82,9 @@ class Substrings(StageSettings):
     def rounds(self) -> tuple[Round, ...]:
         return (
             Round("samples", "parts", text=True),
-            Round("shared", "ranges", reads=("samples",)),
+            Round("shared", "ranges", reads=("samples",), streamed=True),
             Round("windows", "parts", reads=("shared",), text=True, streamed=True),
-            Round("repeats", "ranges", reads=("windows",)),
+            Round("repeats", "ranges", reads=("windows",), streamed=True),
             Round("decide", "parts", reads=("shared", "repeats"), text=True, streamed=True),
         )
 
@@ -93,10 +96,10 @@ class SubstringsWorker:
     """Holds the kernels."""
 
     def __init__(self, settings: Substrings) -> None:
-        from corpusmill.stages.kernels import hashing, repeated_windows, winnowing
+        from corpusmill.stages.kernels import hashing, repeated_windows, span_edges, winnowing
 
         self.settings = settings
-        self.hashing, self.winnowing, self.comparing = hashing, winnowing, repeated_windows
+        self.hashing, self.winnowing, self.comparing, self.edges = hashing, winnowing, repeated_windows, span_edges
 
     def samples(self, part: PartView, rows: dict[str, pa.Table]) -> Iterator[pa.Table]:
         """The samples and periodic runs of every document."""
@@ -116,36 +119,32 @@ class SubstringsWorker:
             del batch  # before the next one is read
             yield pa.table(table, schema=SAMPLES)
 
-    def shared(self, rows: dict[str, pa.Table]) -> pa.Table:
+    def shared(self, rows: dict[str, RowStream]) -> Iterator[pa.Table]:
         """Samples that stand in several places, and the repeated windows of periodic runs."""
-        samples = rows_of(rows, "samples", SAMPLES)
-        rows.clear()  # once in memory
-        key, period = integers(one_chunk(samples, "key"), np.uint64), integers(one_chunk(samples, "period"), np.int8)
-        again = np.zeros(len(key), dtype=np.bool_)  # keys come sorted
-        again[1:] = key[1:] == key[:-1]
-        again[:-1] |= again[1:]
-        samples = take_rows(samples, np.flatnonzero(again | (period > 0)))
-        key, row, name = (integers(one_chunk(samples, column), np.uint64) for column in ("key", "row", "name"))
+        yield SHARED.empty_table()
+        samples = rows.get("samples")
+        if samples is None:
+            return
+        several = repeated_keys(samples)
+        periodic = [SAMPLES.empty_table()]
+        for table in samples.read():
+            key, period = integers(one_chunk(table, "key"), np.uint64), integers(one_chunk(table, "period"), np.int8)
+            periodic.append(take_rows(table, np.flatnonzero(period > 0)))
+            again = several[np.minimum(np.searchsorted(several, key), len(several) - 1)] == key
+            yield shared_rows(take_rows(table, np.flatnonzero(again & (period == 0))))
+            del table, key, period, again  # before the next ones are read
+        yield self._settled(pa.concat_tables(periodic))
+
+    def _settled(self, runs: pa.Table) -> pa.Table:
+        """SHARED of the repeated windows of periodic runs."""
+        key, row, name = (integers(one_chunk(runs, column), np.uint64) for column in ("key", "row", "name"))
         period, place, first, count = (
-            integers(one_chunk(samples, column)) for column in ("period", "place", "first", "count")
+            integers(one_chunk(runs, column)) for column in ("period", "place", "first", "count")
         )
         order = np.lexsort((first, row, name, period, key))
         bounds = group_bounds(key[order], period[order].astype(np.uint64))
-        sizes = np.repeat(np.diff(bounds), np.diff(bounds))
-        several = order[(sizes > 1) & (period[order] == 0)]
-        runs = order[period[order] > 0]
-        run_bounds = group_bounds(key[runs], period[runs].astype(np.uint64))
-        found = self.comparing.repeated_in_runs(run_bounds, period[runs], place[runs], first[runs], count[runs])
-        at = np.concatenate([several, runs[found[:, 0]]])
-        table = {
-            "key": row[at],
-            "sample": key[at],
-            "place": place[at].astype(np.int32),
-            "first": np.concatenate([first[several], found[:, 1]]).astype(np.int32),
-            "count": np.concatenate([count[several], found[:, 2]]).astype(np.int32),
-            "repeated": np.arange(len(at)) >= len(several),
-        }
-        return pa.table(table, schema=SHARED).sort_by([("key", "ascending"), ("first", "ascending")])
+        found = self.comparing.repeated_in_runs(bounds, period[order], place[order], first[order], count[order])
+        return shared_rows(take_rows(runs, order[found[:, 0]]), found[:, 1], found[:, 2])
 
     def windows(self, part: PartView, rows: dict[str, PartRows]) -> Iterator[pa.Table]:
         """The texts of shared samples: all bytes of the windows that hold them."""
@@ -182,84 +181,91 @@ class SubstringsWorker:
             }
             yield pa.table(table, schema=WINDOWS)
 
-    def repeats(self, rows: dict[str, pa.Table]) -> pa.Table:
+    def repeats(self, rows: dict[str, RowStream]) -> pa.Table:
         """Windows that equal one that stays, as runs of windows of a document."""
-        windows = rows_of(rows, "windows", WINDOWS)
-        key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
-        place, first = (integers(one_chunk(windows, column), np.int32) for column in ("place", "first"))
-        entry, begin, count = self.comparing.repeated_windows(
-            group_bounds(key),
-            name,
-            row,
-            place,
-            first,
-            *text_buffers(one_chunk(windows, "text")),
-            self.settings.min_bytes,
-        ).T
+        with spilled_values(rows.get("windows"), WINDOWS, "text") as (windows, data, starts):
+            key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
+            place, first = (integers(one_chunk(windows, column), np.int32) for column in ("place", "first"))
+            order = np.argsort(key, kind="stable")
+            entry, begin, count = self.comparing.repeated_windows(
+                order,
+                group_bounds(key[order]),
+                name,
+                row,
+                place,
+                first,
+                data,
+                starts,
+                self.settings.min_bytes,
+                self.comparing.TOGETHER,
+            ).T
         table = {"key": row[entry], "first": begin.astype(np.int32), "count": count.astype(np.int32)}
         return pa.table(table, schema=REPEATS)
 
     def decide(self, part: PartView, rows: dict[str, PartRows]) -> Iterator[pa.Table]:
         """Every document stays; spans are what its repeated windows cover, drawn in to characters and words."""
-        yield self._decided(np.zeros(0, dtype=np.uint64), [], [])
+        settings = self.settings
+        yield self._decided(np.zeros(0, dtype=np.uint64), *(np.zeros(0, dtype=np.int64) for _ in range(3)))
         for batch in part.batches:
             numbers = integers(batch.column("row"), np.uint64)
-            settled = found_rows(rows, "shared", numbers, SHARED)
-            settled = settled.filter(settled.column("repeated")).select(REPEATS.names)
-            found = pa.concat_tables([settled, found_rows(rows, "repeats", numbers, REPEATS)]).sort_by(
-                [("key", "ascending"), ("first", "ascending")]
-            )
+            settled = found_rows(rows, "shared", numbers, SHARED, only="repeated").select(REPEATS.names)
+            found = pa.concat_tables([settled, found_rows(rows, "repeats", numbers, REPEATS)])
             first, count = (integers(one_chunk(found, name)) for name in ("first", "count"))
-            stop = first + count - 1 + self.settings.min_bytes
-            cut_rows: list[int] = []
-            spans: list[list[dict[str, int | str]]] = []
-            for row, low, high in document_bounds(numbers, integers(one_chunk(found, "key"), np.uint64)):
-                text = document_text(batch, row)
-                drawn = self._spans(text, first[low:high].tolist(), stop[low:high].tolist())
-                if drawn:
-                    cut_rows.append(int(numbers[row]))
-                    spans.append(drawn)
-            yield self._decided(numbers, cut_rows, spans)
+            document = np.searchsorted(numbers, integers(one_chunk(found, "key"), np.uint64))
+            document, start, end = joined_spans(document, first, first + count - 1 + settings.min_bytes)
+            self.edges.draw_in(*text_buffers(batch.column("text")), document, start, end, settings.whole_words)
+            some = start < end
+            yield self._decided(numbers, document[some], start[some], end[some])
+            del batch, settled, found  # before the next ones are read
 
     def _decided(
-        self, numbers: npt.NDArray[np.uint64], cut_rows: list[int], spans: list[list[dict[str, int | str]]]
+        self,
+        numbers: npt.NDArray[np.uint64],
+        document: npt.NDArray[np.int64],
+        start: npt.NDArray[np.int64],
+        end: npt.NDArray[np.int64],
     ) -> pa.Table:
-        """Decisions on the documents `numbers`, of which `cut_rows` have `spans`."""
-        sizes = [sum(int(span["end"]) - int(span["start"]) for span in drawn) for drawn in spans]
-        facts = {
-            "key": pa.array(cut_rows, pa.uint64()),
-            "cut": pa.array(spans, cast("Any", SPANS)),
-            "substrings_repeated_bytes": pa.array(sizes, pa.int64()),
-        }
+        """Decisions on the documents `numbers`, with spans of documents by their place in these."""
+        cut, spans, sizes = span_lists(document, start, end, self.settings.action)
+        facts = {"key": numbers[cut], "cut": spans, "substrings_repeated_bytes": sizes}
         return decide(
             numbers,
-            pa.table(facts),
-            dropped=np.zeros(len(spans), dtype=np.bool_),
+            pa.table(cast("Any", facts)),
+            dropped=np.zeros(len(cut), dtype=np.bool_),
             rule="substrings.repeated",
-            values=sizes,
+            values=sizes.tolist(),
             threshold=self.settings.min_bytes,
             columns={"substrings_repeated_bytes": 0},
         )
 
-    def _spans(self, text: bytes, starts: list[int], stops: list[int]) -> list[dict[str, int | str]]:
-        """What the runs start..stop (ascending starts) cover, each drawn in to characters, and words where asked."""
-        spans: list[dict[str, int | str]] = []
-        joined: list[list[int]] = []
-        for start, stop in zip(starts, stops, strict=True):
-            if joined and start <= joined[-1][1]:
-                joined[-1][1] = max(joined[-1][1], stop)
-            else:
-                joined.append([start, stop])
-        for start, stop in joined:
-            low, high = draw_in(text, start, stop, self.settings.whole_words)
-            if low < high:
-                spans.append({"start": low, "end": high, "how": self.settings.action})
-        return spans
+
+def repeated_keys(samples: RowStream) -> npt.NDArray[np.uint64]:
+    """Keys that several rows have, ascending, and at the end the greatest that there can be."""
+    keys = [integers(one_chunk(table, "key"), np.uint64) for table in samples.read("key")]
+    every = np.sort(np.concatenate([*keys, np.full(2, KEYS - 1, dtype=np.uint64)]))
+    return np.unique(every[1:][every[1:] == every[:-1]])
 
 
-def found_rows(rows: dict[str, PartRows], name: str, numbers: npt.NDArray[np.uint64], schema: pa.Schema) -> pa.Table:
+def shared_rows(
+    samples: pa.Table, first: npt.NDArray[np.int64] | None = None, count: npt.NDArray[np.int64] | None = None
+) -> pa.Table:
+    """SHARED of these SAMPLES, or of the windows `first`, `count` of these periodic runs, which are settled."""
+    table = {
+        "key": one_chunk(samples, "row"),
+        "sample": one_chunk(samples, "key"),
+        "place": one_chunk(samples, "place"),
+        "first": one_chunk(samples, "first") if first is None else first.astype(np.int32),
+        "count": one_chunk(samples, "count") if count is None else count.astype(np.int32),
+        "repeated": np.full(samples.num_rows, first is not None),
+    }
+    return pa.table(table, schema=SHARED)
+
+
+def found_rows(
+    rows: dict[str, PartRows], name: str, numbers: npt.NDArray[np.uint64], schema: pa.Schema, only: str | None = None
+) -> pa.Table:
     """The rows of an earlier round on these documents; none where that round had no unit at all."""
-    found = rows[name].of(numbers)
+    found = rows[name].of(numbers, only)
     return schema.empty_table() if found is None else found
 
 
@@ -267,43 +273,3 @@ def large_binaries(bounds: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]) -
     """large_binary values data[bounds[i] : bounds[i + 1]], zero-copy."""
     buffers: Any = [None, *(cast("Any", pa).py_buffer(array) for array in (bounds, data))]
     return cast("Column", pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(bounds) - 1, buffers))
-
-
-def document_bounds(
-    numbers: npt.NDArray[np.uint64], found_rows: npt.NDArray[np.uint64]
-) -> Iterator[tuple[int, int, int]]:
-    """(index in the batch, first and last + 1 entry of `found_rows`) of the documents that have entries."""
-    low = np.searchsorted(found_rows, numbers, side="left")
-    high = np.searchsorted(found_rows, numbers, side="right")
-    for index in np.flatnonzero(high > low):
-        yield int(index), int(low[index]), int(high[index])
-
-
-def document_text(batch: Batch, row: int) -> bytes:
-    """The UTF-8 of one document."""
-    data, offsets = text_buffers(batch.column("text"))
-    return data[offsets[row] : offsets[row + 1]].tobytes()
-
-
-def draw_in(text: bytes, start: int, stop: int, whole_words: bool) -> tuple[int, int]:
-    """The largest part of start..stop that begins and ends between characters, and between words where asked.
-
-    Only ASCII blanks and the ends of the text part words here; text without any is cut at characters.
-    """
-    while start < stop and text[start] & 0xC0 == 0x80:
-        start += 1
-    while stop > start and stop < len(text) and text[stop] & 0xC0 == 0x80:
-        stop -= 1
-    if not whole_words:
-        return start, stop
-    low, high = start, stop
-    if low > 0:
-        while low < high and text[low - 1] not in BLANKS and text[low] < 0x80:
-            low += 1
-    if high < len(text):
-        while high > low and text[high] not in BLANKS and text[high - 1] < 0x80:
-            high -= 1
-    return low, high
-
-
-BLANKS = b" \t\n\r\x0b\x0c"

@@ -2,7 +2,8 @@
 
 Windows are brought together by a rolling hash (a polynomial modulo 2^64, mixed) and their distance from the sample, and
 compared with the best of their kind. Texts that agree around the sample agree in all windows that lie within, so a pair
-of texts is compared once and not for every window.
+of texts is compared once and not for every window. Memory is a table of a limited number of windows, whatever the
+number of texts of one sample: these may lie in a mapped file.
 """
 
 import numpy as np
@@ -19,6 +20,9 @@ from corpusmill.stages.kernels.winnowing import MAX_PERIOD, roll
 WINDOW_BASE = 0xD6E8FEB86659FD93
 FIRST_WINDOWS = 256
 """Distinct windows of one sample that there is room for at first."""
+FEW_MEMBERS = 16
+TOGETHER = 1 << 18
+"""Windows of one sample that are compared together: up to 32 bytes each."""
 
 
 @kernel
@@ -39,6 +43,7 @@ def window_texts(
 
 @kernel
 def repeated_windows(
+    order: npt.NDArray[np.int64],
     bounds: npt.NDArray[np.int64],
     names: npt.NDArray[np.uint64],
     rows: npt.NDArray[np.uint64],
@@ -47,92 +52,189 @@ def repeated_windows(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     length: int,
+    together: int,
 ) -> npt.NDArray[np.int64]:
     """Windows that equal a better one, as runs: int64 [found, 3]: entry, first window, number of windows.
 
     Entry e has the text data[starts[e] : starts[e + 1]], which begins at byte firsts[e] of its document, and its sample
-    at byte places[e] of that; every window of the text holds the sample. Group g of one sample is the entries bounds[g]
-    .. bounds[g + 1]. The best of equal windows, which stays, has the least (name, row, first byte).
+    at byte places[e] of that; every window of the text holds the sample. Group g of one sample is the entries order[i],
+    bounds[g] <= i < bounds[g + 1]; they are put into the order in which the first of equal windows stays: (name, row,
+    place). Windows can be equal only at the same distance from the sample, so a group of more than `together` windows
+    is worked in passes over ranges of distances, of about so many windows each (of a distance, an entry has one).
     """
     found = np.empty((16, 3), dtype=np.int64)
     num_found = 0
-    longest = most = 1
+    most = 1  # windows of a pass
+    for group in range(len(bounds) - 1):
+        members = order[bounds[group] : bounds[group + 1]]
+        sort_members(members, names, rows, places)
+        if len(members) > 2:
+            most = max(most, min(num_windows(members, starts, length), max(together, len(members))))
+    hashes = np.empty(max_bytes(starts), dtype=np.uint64)
+    slots = np.empty(table_mask(most + 1) + 1, dtype=np.int32)
+    distinct = np.empty((most, 2), dtype=np.int32)  # windows: index of the entry in its group, distance
+    distinct_hashes = np.empty(most, dtype=np.uint64)
+    for group in range(len(bounds) - 1):
+        members = order[bounds[group] : bounds[group + 1]]
+        if len(members) == 2:  # most groups
+            left, right = agreement(data, starts, places, firsts, members[1], members[0])
+            if left + right >= length:
+                if num_found == len(found):
+                    found = twice(found)
+                found[num_found, 0], found[num_found, 1] = members[1], places[members[1]] - left
+                found[num_found, 2] = left + right - length + 1
+                num_found += 1
+            continue
+        edges = pass_edges(members, places, firsts, starts, length, together)
+        for step in range(len(edges) - 1):
+            found, num_found = repeated_at_distances(
+                members,
+                edges[step],
+                edges[step + 1],
+                places,
+                firsts,
+                data,
+                starts,
+                length,
+                (hashes, slots, distinct, distinct_hashes),
+                found,
+                num_found,
+            )
+    return found[:num_found]
+
+
+@kernel
+def repeated_at_distances(
+    members: npt.NDArray[np.int64],
+    low: int,
+    high: int,
+    places: npt.NDArray[np.int32],
+    firsts: npt.NDArray[np.int32],
+    data: npt.NDArray[np.uint8],
+    starts: npt.NDArray[np.int64],
+    length: int,
+    table: tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.uint64]],
+    found: npt.NDArray[np.int64],
+    num_found: int,
+) -> tuple[npt.NDArray[np.int64], int]:
+    """Of one group's windows, those whose sample is low .. high - 1 bytes behind their begin and that repeat."""
+    hashes, slots, distinct, distinct_hashes = table
+    mask, num_distinct = min(2 * FIRST_WINDOWS, len(slots)) - 1, 0
+    slots[: mask + 1] = -1
+    for index in range(len(members)):
+        entry = members[index]
+        text = data[starts[entry] : starts[entry + 1]]
+        farthest = places[entry] - firsts[entry]  # distance of the first window
+        begin = max(0, farthest - high + 1)
+        end = min(len(text) - length, farthest - low) + 1
+        if end <= begin:
+            continue
+        roll(text[begin : end + length - 1], length, uint64(WINDOW_BASE), hashes)
+        left = right = run = 0  # bytes before and from the sample on that agree with those of an earlier entry
+        alike = -1
+        for at in range(begin, end):
+            distance = farthest - at
+            repeated = distance <= left and length - distance <= right
+            if not repeated:
+                slot = np.int64(mix(hashes[at - begin] + uint64(distance)) & uint64(mask))
+                while slots[slot] >= 0:
+                    other = slots[slot]
+                    if distinct_hashes[other] == hashes[at - begin] and distinct[other, 1] == distance:
+                        if distinct[other, 0] != alike:
+                            alike = distinct[other, 0]
+                            left, right = agreement(data, starts, places, firsts, entry, members[alike])
+                        if distance <= left and length - distance <= right:
+                            repeated = True
+                            break
+                    slot = (slot + 1) & mask
+                if not repeated:
+                    slots[slot] = num_distinct
+                    distinct[num_distinct, 0], distinct[num_distinct, 1] = index, distance
+                    distinct_hashes[num_distinct] = hashes[at - begin]
+                    num_distinct += 1
+                    if 2 * num_distinct > mask:
+                        mask = 2 * mask + 1
+                        fill(slots[: mask + 1], distinct[:num_distinct], distinct_hashes)
+            if repeated and run > 0:
+                found[num_found - 1, 2] += 1
+            elif repeated:
+                if num_found == len(found):
+                    found = twice(found)
+                found[num_found, 0], found[num_found, 1], found[num_found, 2] = entry, firsts[entry] + at, 1
+                num_found += 1
+            run = run + 1 if repeated else 0
+    return found, num_found
+
+
+@kernel
+def sort_members(
+    members: npt.NDArray[np.int64],
+    names: npt.NDArray[np.uint64],
+    rows: npt.NDArray[np.uint64],
+    places: npt.NDArray[np.int32],
+) -> None:
+    """Put the entries of a group into the order (name, row, place)."""
+    if len(members) > FEW_MEMBERS:
+        members[:] = members[np.argsort(names[members], kind="mergesort")]
+    for i in range(1, len(members)):  # what is left of large groups is nearly sorted
+        entry, at = members[i], i
+        while at > 0:
+            other = members[at - 1]
+            if names[other] < names[entry] or (
+                names[other] == names[entry]
+                and (rows[other] < rows[entry] or (rows[other] == rows[entry] and places[other] <= places[entry]))
+            ):
+                break
+            members[at] = other
+            at -= 1
+        members[at] = entry
+
+
+@kernel
+def pass_edges(
+    members: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int32],
+    firsts: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int64],
+    length: int,
+    together: int,
+) -> npt.NDArray[np.int64]:
+    """Pass p is of the distances edges[p] .. edges[p + 1] - 1: about `together` windows, or those of one distance."""
+    if num_windows(members, starts, length) <= together:
+        return np.array([0, length], dtype=np.int64)
+    counts = np.zeros(length + 1, dtype=np.int64)  # first the changes from one distance to the next
+    for entry in members:
+        farthest = places[entry] - firsts[entry]
+        counts[farthest - (starts[entry + 1] - starts[entry] - length)] += 1
+        counts[farthest + 1] -= 1
+    edges = [0]
+    some = open_windows = 0
+    for distance in range(length):
+        some += counts[distance]
+        if open_windows + some > together and open_windows > 0:
+            edges.append(distance)
+            open_windows = 0
+        open_windows += some
+    edges.append(length)
+    return np.array(edges, dtype=np.int64)
+
+
+@kernel
+def num_windows(members: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int) -> int:
+    """Windows of all these entries."""
+    total = 0
+    for entry in members:
+        total += starts[entry + 1] - starts[entry] - length + 1
+    return total
+
+
+@kernel
+def max_bytes(starts: npt.NDArray[np.int64]) -> int:
+    """Bytes of the longest text."""
+    longest = 1
     for entry in range(len(starts) - 1):
         longest = max(longest, starts[entry + 1] - starts[entry])
-    for group in range(len(bounds) - 1):
-        size = starts[bounds[group + 1]] - starts[bounds[group]] - (bounds[group + 1] - bounds[group]) * (length - 1)
-        most = max(most, size)
-    hashes = np.empty(longest, dtype=np.uint64)
-    numbers = np.empty(most, dtype=np.int32)  # of each window of a group: which distinct one it is
-    slots = np.empty(table_mask(min(most, FIRST_WINDOWS)) + 1, dtype=np.int32)
-    best = np.empty((FIRST_WINDOWS, 3), dtype=np.int64)  # of each distinct window: entry, first byte, how many equals
-    best_hashes = np.empty(FIRST_WINDOWS, dtype=np.uint64)
-    for group in range(len(bounds) - 1):
-        low = bounds[group]
-        num_windows = starts[bounds[group + 1]] - starts[low] - (bounds[group + 1] - low) * (length - 1)
-        mask = table_mask(min(num_windows, FIRST_WINDOWS))
-        slots[: mask + 1] = -1
-        num_distinct = 0
-        for entry in range(low, bounds[group + 1]):
-            text = data[starts[entry] : starts[entry + 1]]
-            roll(text, length, uint64(WINDOW_BASE), hashes)
-            own = starts[entry] - starts[low] - (entry - low) * (length - 1)  # numbers[own:] are this entry's
-            alike, left, right = -1, 0, 0  # an entry that agrees so many bytes before and from the sample on
-            for at in range(len(text) - length + 1):
-                window = firsts[entry] + at
-                within = places[entry] - window
-                number = -1
-                if alike >= 0 and within <= left and length - within <= right:
-                    theirs = starts[alike] - starts[low] - (alike - low) * (length - 1)
-                    number = numbers[theirs + places[alike] - within - firsts[alike]]
-                else:
-                    slot = np.int64(mix(hashes[at] + uint64(within)) & uint64(mask))
-                    while slots[slot] >= 0:
-                        other = best[slots[slot], 0]
-                        if best_hashes[slots[slot]] == hashes[at] and places[other] - best[slots[slot], 1] == within:
-                            if other != alike:
-                                left, right = agreement(data, starts, places, firsts, entry, other)
-                                alike = other
-                            if within <= left and length - within <= right:
-                                number = slots[slot]
-                                break
-                        slot = (slot + 1) & mask
-                    if number < 0:
-                        number = slots[slot] = num_distinct
-                        num_distinct += 1
-                        if number == len(best):
-                            best, best_hashes = larger(best, best_hashes)
-                        best[number, 0], best[number, 1], best[number, 2] = entry, window, 0
-                        best_hashes[number] = hashes[at]
-                        if 2 * num_distinct > mask:
-                            mask = 2 * mask + 1
-                            slots = filled_slots(slots, mask, places, best[:num_distinct], best_hashes)
-                numbers[own + at] = number
-                best[number, 2] += 1
-                other = best[number, 0]
-                if names[entry] < names[other] or (
-                    names[entry] == names[other]
-                    and (rows[entry] < rows[other] or (rows[entry] == rows[other] and window < best[number, 1]))
-                ):
-                    best[number, 0], best[number, 1] = entry, window
-        at = 0
-        for entry in range(low, bounds[group + 1]):
-            run = 0
-            for window in range(firsts[entry], firsts[entry] + starts[entry + 1] - starts[entry] - length + 1):
-                number = numbers[at]
-                at += 1
-                repeated = best[number, 2] > 1 and not (best[number, 0] == entry and best[number, 1] == window)
-                if repeated and run > 0:
-                    found[num_found - 1, 2] += 1
-                elif repeated:
-                    if num_found == len(found):
-                        more = np.empty((2 * num_found, 3), dtype=np.int64)
-                        more[:num_found] = found
-                        found = more
-                    found[num_found, 0], found[num_found, 1], found[num_found, 2] = entry, window, 1
-                    num_found += 1
-                run = run + 1 if repeated else 0
-    return found[:num_found]
+    return longest
 
 
 @kernel
@@ -157,34 +259,23 @@ def agreement(
 
 
 @kernel
-def filled_slots(
-    slots: npt.NDArray[np.int32],
-    mask: int,
-    places: npt.NDArray[np.int32],
-    best: npt.NDArray[np.int64],
-    hashes: npt.NDArray[np.uint64],
-) -> npt.NDArray[np.int32]:
-    """The table of the distinct windows `best` under another mask: in `slots`, or in a new one if that is too small."""
-    if len(slots) <= mask:
-        slots = np.empty(mask + 1, dtype=np.int32)
-    slots[: mask + 1] = -1
-    for number in range(len(best)):
-        within = places[best[number, 0]] - best[number, 1]
-        slot = np.int64(mix(hashes[number] + uint64(within)) & uint64(mask))
+def fill(slots: npt.NDArray[np.int32], distinct: npt.NDArray[np.int32], hashes: npt.NDArray[np.uint64]) -> None:
+    """The table of the distinct windows, anew, in slots whose number is a power of two."""
+    mask = len(slots) - 1
+    slots[:] = -1
+    for number in range(len(distinct)):
+        slot = np.int64(mix(hashes[number] + uint64(distinct[number, 1])) & uint64(mask))
         while slots[slot] >= 0:
             slot = (slot + 1) & mask
         slots[slot] = number
-    return slots
 
 
 @kernel
-def larger(
-    best: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
-    """Both arrays with room for twice as many."""
-    more, more_hashes = np.empty((2 * len(best), 3), dtype=np.int64), np.empty(2 * len(hashes), dtype=np.uint64)
-    more[: len(best)], more_hashes[: len(hashes)] = best, hashes
-    return more, more_hashes
+def twice(found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The array with room for twice as many rows."""
+    more = np.empty((2 * len(found), found.shape[1]), dtype=np.int64)
+    more[: len(found)] = found
+    return more
 
 
 @kernel
@@ -209,9 +300,7 @@ def repeated_in_runs(
                 everything = i >= periods[run]
                 if covered[phase] or everything:
                     if num_found == len(found):
-                        more = np.empty((2 * num_found, 3), dtype=np.int64)
-                        more[:num_found] = found
-                        found = more
+                        found = twice(found)
                     found[num_found, 0], found[num_found, 1] = run, firsts[run] + i
                     found[num_found, 2] = counts[run] - i if everything else 1
                     num_found += 1
@@ -228,5 +317,5 @@ def warmup() -> None:
     bounds, zeros = np.array([0, 1], dtype=np.int64), np.zeros(1, dtype=np.int64)
     names, places = pa.array([1], pa.uint64()).to_numpy(), pa.array([0], pa.int32()).to_numpy()
     window_texts(data, offsets, zeros, places, bounds)
-    repeated_windows(bounds, names, names, places, places, data, offsets, 3)
+    repeated_windows(zeros.copy(), bounds, names, names, places, places, data, offsets, 3, TOGETHER)
     repeated_in_runs(bounds, ones, ones, ones, ones)
