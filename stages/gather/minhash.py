@@ -199,13 +199,13 @@ class MinHashWorker:
     def verify(self, rows: dict[str, RowStream]) -> pa.Table:
         """A line for every document that has a candidate: who wins over it, if anyone, and how similar they are."""
         settings, scheme = self.settings, self.shingler.scheme
-        with spilled_values(rows.get("shingles"), SHINGLES, "shingles") as (candidates, sets, bounds):
+        with spilled_values(rows.get("shingles"), SHINGLES, ["shingles"]) as (candidates, spilled):
             order = best_first(candidates, ("key",))
             component = integers(one_chunk(candidates, "key"), np.uint64)
             component_bounds = group_bounds(component[order])
             winners, shared, estimated, true, limited = self.verification.verify_components(
-                sets,
-                bounds,
+                spilled.values["shingles"],
+                spilled.offsets["shingles"],
                 order,
                 component_bounds,
                 *self.shingler.permutations,

@@ -183,23 +183,22 @@ class SubstringsWorker:
 
     def repeats(self, rows: dict[str, RowStream]) -> pa.Table:
         """Windows that equal one that stays, as runs of windows of a document."""
-        with spilled_values(rows.get("windows"), WINDOWS, "text") as (windows, data, starts):
-            key, row, name = (integers(one_chunk(windows, column), np.uint64) for column in ("key", "row", "name"))
-            place, first = (integers(one_chunk(windows, column), np.int32) for column in ("place", "first"))
+        with spilled_values(rows.get("windows"), WINDOWS, WINDOWS.names) as (_, windows):
+            key, row = windows.values["key"], windows.values["row"]
             order = np.argsort(key, kind="stable")
             entry, begin, count = self.comparing.repeated_windows(
                 order,
                 group_bounds(key[order]),
-                name,
+                windows.values["name"],
                 row,
-                place,
-                first,
-                data,
-                starts,
+                windows.values["place"],
+                windows.values["first"],
+                windows.values["text"],
+                windows.offsets["text"],
                 self.settings.min_bytes,
                 self.comparing.TOGETHER,
             ).T
-        table = {"key": row[entry], "first": begin.astype(np.int32), "count": count.astype(np.int32)}
+            table = {"key": row[entry], "first": begin.astype(np.int32), "count": count.astype(np.int32)}
         return pa.table(table, schema=REPEATS)
 
     def decide(self, part: PartView, rows: dict[str, PartRows]) -> Iterator[pa.Table]:

@@ -15,9 +15,10 @@ from corpusmill.pipeline.document import text_buffers
 from corpusmill.stages.kernels.compile import kernel
 from corpusmill.stages.kernels.hash_table import table_mask
 from corpusmill.stages.kernels.hashing import mix
-from corpusmill.stages.kernels.winnowing import MAX_PERIOD, roll
+from corpusmill.stages.kernels.winnowing import MAX_PERIOD
 
 WINDOW_BASE = 0xD6E8FEB86659FD93
+WINDOW_INVERSE = pow(WINDOW_BASE, -1, 1 << 64)
 FIRST_WINDOWS = 256
 """Distinct windows of one sample that there is room for at first."""
 FEW_MEMBERS = 16
@@ -64,16 +65,19 @@ def repeated_windows(
     """
     found = np.empty((16, 3), dtype=np.int64)
     num_found = 0
-    most = 1  # windows of a pass
+    most = largest = 1  # windows of a pass, members of a group
     for group in range(len(bounds) - 1):
         members = order[bounds[group] : bounds[group + 1]]
         sort_members(members, names, rows, places)
         if len(members) > 2:
             most = max(most, min(num_windows(members, starts, length), max(together, len(members))))
-    hashes = np.empty(max_bytes(starts), dtype=np.uint64)
+            largest = max(largest, len(members))
     slots = np.empty(table_mask(most + 1) + 1, dtype=np.int32)
     distinct = np.empty((most, 2), dtype=np.int32)  # windows: index of the entry in its group, distance
     distinct_hashes = np.empty(most, dtype=np.uint64)
+    hashes = np.empty(largest, dtype=np.uint64)  # of each member's last window; here and below: in the pass before
+    runs = np.empty(largest, dtype=np.int64)  # the row of `found` that this one belongs to, or -1
+    alikes = np.empty(largest, dtype=np.int64)  # the member that it is known to agree with, or -1
     for group in range(len(bounds) - 1):
         members = order[bounds[group] : bounds[group + 1]]
         if len(members) == 2:  # most groups
@@ -85,6 +89,7 @@ def repeated_windows(
                 found[num_found, 2] = left + right - length + 1
                 num_found += 1
             continue
+        runs[: len(members)] = alikes[: len(members)] = -1
         edges = pass_edges(members, places, firsts, starts, length, together)
         for step in range(len(edges) - 1):
             found, num_found = repeated_at_distances(
@@ -96,7 +101,8 @@ def repeated_windows(
                 data,
                 starts,
                 length,
-                (hashes, slots, distinct, distinct_hashes),
+                (slots, distinct, distinct_hashes),
+                (hashes, runs, alikes),
                 found,
                 num_found,
             )
@@ -113,33 +119,44 @@ def repeated_at_distances(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     length: int,
-    table: tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.uint64]],
+    table: tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.uint64]],
+    states: tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64], npt.NDArray[np.int64]],
     found: npt.NDArray[np.int64],
     num_found: int,
 ) -> tuple[npt.NDArray[np.int64], int]:
-    """Of one group's windows, those whose sample is low .. high - 1 bytes behind their begin and that repeat."""
-    hashes, slots, distinct, distinct_hashes = table
+    """Of one group's windows, those whose sample is low .. high - 1 bytes behind their begin and that repeat.
+
+    The windows of an entry come from the last to the first; runs go on from the pass before.
+    """
+    slots, distinct, distinct_hashes = table
+    hashes, runs, alikes = states
+    power = uint64(1)  # WINDOW_BASE ^ (length - 1)
+    for _ in range(length - 1):
+        power *= uint64(WINDOW_BASE)
     mask, num_distinct = min(2 * FIRST_WINDOWS, len(slots)) - 1, 0
     slots[: mask + 1] = -1
     for index in range(len(members)):
         entry = members[index]
-        text = data[starts[entry] : starts[entry + 1]]
-        farthest = places[entry] - firsts[entry]  # distance of the first window
-        begin = max(0, farthest - high + 1)
-        end = min(len(text) - length, farthest - low) + 1
-        if end <= begin:
-            continue
-        roll(text[begin : end + length - 1], length, uint64(WINDOW_BASE), hashes)
-        left = right = run = 0  # bytes before and from the sample on that agree with those of an earlier entry
-        alike = -1
-        for at in range(begin, end):
-            distance = farthest - at
+        sample = starts[entry] + places[entry] - firsts[entry]
+        nearest = max(0, length - (starts[entry + 1] - sample))
+        farthest = sample - starts[entry]
+        hash_, run, alike = hashes[index], runs[index], alikes[index]
+        left = right = 0  # bytes before and from the sample on that agree with those of `alike`
+        if alike >= 0:
+            left, right = agreement(data, starts, places, firsts, entry, members[alike])
+        for distance in range(max(low, nearest), min(high, farthest + 1)):
+            window = sample - distance
+            if distance == nearest:
+                hash_ = hash_of(data[window : window + length])
+            else:
+                hash_ = (hash_ - uint64(data[window + length]) - uint64(1)) * uint64(WINDOW_INVERSE)
+                hash_ += (uint64(data[window]) + uint64(1)) * power
             repeated = distance <= left and length - distance <= right
             if not repeated:
-                slot = np.int64(mix(hashes[at - begin] + uint64(distance)) & uint64(mask))
+                slot = np.int64(mix(hash_ + uint64(distance)) & uint64(mask))
                 while slots[slot] >= 0:
                     other = slots[slot]
-                    if distinct_hashes[other] == hashes[at - begin] and distinct[other, 1] == distance:
+                    if distinct_hashes[other] == hash_ and distinct[other, 1] == distance:
                         if distinct[other, 0] != alike:
                             alike = distinct[other, 0]
                             left, right = agreement(data, starts, places, firsts, entry, members[alike])
@@ -150,20 +167,33 @@ def repeated_at_distances(
                 if not repeated:
                     slots[slot] = num_distinct
                     distinct[num_distinct, 0], distinct[num_distinct, 1] = index, distance
-                    distinct_hashes[num_distinct] = hashes[at - begin]
+                    distinct_hashes[num_distinct] = hash_
                     num_distinct += 1
                     if 2 * num_distinct > mask:
                         mask = 2 * mask + 1
                         fill(slots[: mask + 1], distinct[:num_distinct], distinct_hashes)
-            if repeated and run > 0:
-                found[num_found - 1, 2] += 1
-            elif repeated:
+            if not repeated:
+                run = -1
+            elif run >= 0:
+                found[run, 1] -= 1
+                found[run, 2] += 1
+            else:
                 if num_found == len(found):
                     found = twice(found)
-                found[num_found, 0], found[num_found, 1], found[num_found, 2] = entry, firsts[entry] + at, 1
+                run = num_found
+                found[run, 0], found[run, 1], found[run, 2] = entry, places[entry] - distance, 1
                 num_found += 1
-            run = run + 1 if repeated else 0
+        hashes[index], runs[index], alikes[index] = hash_, run, alike
     return found, num_found
+
+
+@kernel
+def hash_of(window: npt.NDArray[np.uint8]) -> np.uint64:
+    """Its bytes + 1 as the coefficients of a polynomial at WINDOW_BASE, modulo 2^64."""
+    value = uint64(0)
+    for byte in window:
+        value = value * uint64(WINDOW_BASE) + uint64(byte) + uint64(1)
+    return value
 
 
 @kernel
@@ -226,15 +256,6 @@ def num_windows(members: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], l
     for entry in members:
         total += starts[entry + 1] - starts[entry] - length + 1
     return total
-
-
-@kernel
-def max_bytes(starts: npt.NDArray[np.int64]) -> int:
-    """Bytes of the longest text."""
-    longest = 1
-    for entry in range(len(starts) - 1):
-        longest = max(longest, starts[entry + 1] - starts[entry])
-    return longest
 
 
 @kernel
