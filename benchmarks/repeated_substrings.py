@@ -3,20 +3,39 @@
     python benchmarks/repeated_substrings.py --input corpus/*.jsonl.zst --megabytes 200 [--json]
 
 Text is that of the given JSONL files and then of the Python, C and text files of this environment, until there is
-enough. Twice `corpusmill build` of `substrings` (100 bytes) runs on one core, in a process of its own: on the text, and
-on the text with a line of dashes in place of every tenth kilobyte. Peak memory is counted above that of a build of one
-document, without file-mapped pages; MB/s is of the gather's rounds, by the clock and by CPU time.
+enough. `corpusmill build` of `substrings` (100 bytes) runs on one core, in a process of its own: on the text, and on it
+with lines of dashes or table rules between its pieces, so that these are a tenth or a third. Peak memory is counted
+above that of a build of one document, without file-mapped pages; MB/s is of the gather's rounds, by the clock and by
+CPU time.
 """
 
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+RULES = (
+    "=" * 98,
+    "*" * 98,
+    "_" * 98,
+    "| --- " * 16 + "|",
+    "+----------" * 9 + "+",
+    "|:---------" * 9 + "|",
+    "| ---------------- " * 5 + "|",
+    "+" + "-" * 20 + "+" + "-" * 30 + "+" + "-" * 40 + "+",
+)
+CASES: dict[str, tuple[tuple[str, ...], int]] = {  # lines put between pieces of so many characters
+    "repeated substrings": ((), 0),
+    "repeated substrings, a tenth dashes": (("-" * 98,), 900),
+    "repeated substrings, a third dashes": (("-" * 98,), 200),
+    "repeated substrings, a third table rules": (RULES, 200),
+}
 
 WORKER = """
 import json, re, sys, threading, time
@@ -60,12 +79,12 @@ def main() -> None:
         small.write_text(json.dumps({"id": "0", "text": "one document"}) + "\n")
         build(small, arguments.gather_memory)  # compiles kernels, which takes memory of its own
         empty = build(small, arguments.gather_memory)["peak"]
-        for dashes in (False, True):
+        for name, (rules, every) in CASES.items():
             corpus = Path(folder) / "corpus.jsonl"
-            num_bytes = write_corpus(corpus, arguments.input, arguments.megabytes * 10**6, dashes)
+            num_bytes = write_corpus(corpus, arguments.input, arguments.megabytes * 10**6, rules, every)
             made = build(corpus, arguments.gather_memory)
             line = {
-                "name": "repeated substrings" + (", a tenth dashes" if dashes else ""),
+                "name": name,
                 "bytes": num_bytes,
                 "memory_per_byte": round((made["peak"] - empty) / num_bytes, 3),
                 "mb_per_s": round(num_bytes / 1e6 / sum(made["seconds"].values()), 1),
@@ -95,14 +114,15 @@ def texts(paths: list[Path]) -> Iterator[str]:
                     continue
 
 
-def write_corpus(target: Path, paths: list[Path], num_bytes: int, dashes: bool) -> int:
-    """Documents of so many bytes of text; how many it became."""
+def write_corpus(target: Path, paths: list[Path], num_bytes: int, rules: tuple[str, ...], every: int) -> int:
+    """Documents of so many bytes of text, one of `rules` after `every` characters; how many bytes it became."""
+    generator = random.Random(0)
     written = 0
     with target.open("w", encoding="utf-8") as file:
         for number, text in enumerate(texts(paths)):
-            if dashes:
-                pieces = [text[at : at + 900] for at in range(0, len(text), 900)]
-                text = ("\n" + "-" * 98 + "\n").join(pieces)
+            if rules:
+                pieces = [text[at : at + every] for at in range(0, len(text), every)]
+                text = "".join(f"{piece}\n{generator.choice(rules)}\n" for piece in pieces)
             written += len(text.encode())
             file.write(json.dumps({"id": str(number), "text": text}, ensure_ascii=False) + "\n")
             if written >= num_bytes:

@@ -8,8 +8,9 @@ several places; runs of a short period are settled) -> windows (texts around sha
 sample, compared byte by byte) -> decide.
 
 Cost: a row of 37 bytes before compression per 34 bytes of text at `min_bytes` 100, and the bytes around shared samples,
-four times where all are; text is read three times, 4 MiB at once. Memory follows `gather_memory`, not the text:
-benchmarks/repeated_substrings.py.
+four times where all are; text is read three times, 4 MiB at once. Memory follows `gather_memory`, not the text and not
+what share of it one sample has (a million lines of dashes): what a unit compares lies in temporary files mapped into
+memory, and beside it stand some 40 bytes per text and a table of TOGETHER windows: benchmarks/repeated_substrings.py.
 """
 
 from collections.abc import Iterator
