@@ -1,7 +1,6 @@
 """Classifiers by language: each document by its own, null where there is none, whatever the batch."""
 
 import pyarrow as pa
-import pytest
 
 from corpusmill.stages.measure.by_language import LanguageClassifiers
 from corpusmill.stages.measure.classifier import ClassifierWorker
@@ -27,9 +26,12 @@ def test_each_language_has_its_model_and_others_none() -> None:
     assert found.scores(texts(), None).to_pylist() == [None] * 5
 
 
-@pytest.mark.parametrize("lang", ["en", "zh"])
-def test_one_for_the_rest(lang: str) -> None:
-    found = LanguageClassifiers({"en": worker("en"), None: worker("zh")})
-    scores = found.scores(texts(), pa.array([lang] * 5, pa.string())).to_pylist()
-    assert scores == worker(lang).scores(texts()).to_pylist()
+def test_one_for_documents_without_a_language_and_the_same_for_several() -> None:
+    found = LanguageClassifiers({"en": worker("en"), None: (shared := worker("zh")), "zh": shared})
+    for lang, own in (("en", "en"), ("zh", "zh"), (None, "zh")):
+        scores = found.scores(texts(), pa.array([lang] * 5, pa.string())).to_pylist()
+        assert scores == worker(own).scores(texts()).to_pylist()
+    assert found.scores(texts(), pa.array(["te"] * 5, pa.string())).to_pylist() == [None] * 5
     assert found.scores(texts(), None).to_pylist() == worker("zh").scores(texts()).to_pylist()
+    alone = LanguageClassifiers({None: worker("zh")}).scores(texts(), pa.array(["te"] * 5, pa.string()))
+    assert alone.to_pylist() == worker("zh").scores(texts()).to_pylist()

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import pyarrow as pa
 import pytest
 
 from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.language_codes import language_code
+from corpusmill.pipeline.rules import evaluate
 from corpusmill.pipeline.stage import Rule, Scratch, measure_settings
-from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, SHIPPED, Toxicity, ToxicityWorker
+from corpusmill.pipeline.stage_entry import StageEntry
+from corpusmill.stages.measure.toxicity import DEFAULT_MAX_SCORE, OFF, SHIPPED, Toxicity, ToxicityWorker
 from corpusmill.stages.models import train_toxicity
 from corpusmill.stages.models.labelled_examples import read_rows
 from corpusmill.stages.models.model_file import MODELS
@@ -86,6 +90,32 @@ def test_german_documents_get_a_model_of_their_own() -> None:
     assert measured([german, clean]) == measured([german, clean], "fr")
 
 
+@needs_data
+def test_news_in_any_language_is_not_dropped() -> None:
+    """NTREX: the same news in 128 languages, in passages of twelve sentences. The model for six languages dropped more
+    than half of them in Telugu, Burmese, Khmer, Gujarati, Tibetan and Korean."""
+    passages: dict[str, list[str]] = {}
+    for row in read_rows(Path(os.environ["CORPUSMILL_DATA"]) / "lid/ntrex-sentences-train.jsonl.zst"):
+        passages.setdefault(row["lang"], []).append(row["text"])
+    dropped, judged = {}, set()
+    for lang, sentences in passages.items():
+        texts: list[str | None] = ["\n".join(sentences[at : at + 12]) for at in range(0, len(sentences), 12)]
+        scores = measured(texts, lang)
+        judged |= {language_code(lang)} if any(score is not None for score in scores) else set()
+        table = pa.table({"toxicity": pa.array(scores, pa.float32()), "lang": [language_code(lang)] * len(texts)})
+        dropped[lang] = int((evaluate(Toxicity().rules(), table).first >= 0).sum())
+    assert len(dropped) == 128
+    assert {lang: count for lang, count in dropped.items() if count} == {}
+    assert judged == {"en", "zh", "de", "ko", "ar", "fr"}
+
+
+def test_korean_is_judged_where_the_recipe_says_so() -> None:
+    korean = StageEntry(Toxicity(), "toxicity", per_language=(("ko", Toxicity(max_score=0.5)),))
+    table = pa.table({"toxicity": pa.array([0.9, 0.9, 0.9], pa.float32()), "lang": ["ko", "en", None]})
+    assert evaluate(korean.rules("web"), table).first.tolist() == [0, 0, 0]
+    assert evaluate(Toxicity().rules(), table).first.tolist() == [-1, 0, 0]
+
+
 def test_an_insult_among_sentences_shows_in_its_own() -> None:
     stage = Toxicity(sentences=True, max_score=None, max_sentence_score=0.5)
     text = " ".join([*CLEAN[:1] * 9, "You stupid bitch, shut the fuck up!", *CLEAN[:1] * 9])
@@ -113,14 +143,16 @@ def test_an_insult_in_a_long_text_shows_in_its_paragraph() -> None:
     spans = columns["toxicity_paragraphs"].to_pylist()[1]
     assert spans is not None
     assert [(s["start"], s["end"]) for s in spans if s["score"] > 0.9] == [(start, start + len(TOXIC[0].encode()))]
-    limit = Rule("toxicity.toxic_paragraph", value=("toxicity_max_paragraph",), op=">", limit=0.9)
+    limit = Rule("toxicity.toxic_paragraph", value=("toxicity_max_paragraph",), op=">", limit=0.9, by_language=OFF)
     assert stage.rules() == (limit,)
     with pytest.raises(RequestError, match="Set paragraphs: true"):
         Toxicity(max_paragraph_score=0.9)
 
 
 def test_the_rule() -> None:
-    assert Toxicity().rules() == (Rule("toxicity.toxic", value=("toxicity",), op=">", limit=DEFAULT_MAX_SCORE),)
+    rule = Rule("toxicity.toxic", value=("toxicity",), op=">", limit=DEFAULT_MAX_SCORE)
+    assert Toxicity(model=MODEL).rules() == (rule,)
+    assert Toxicity().rules() == (replace(rule, by_language=OFF),)
     assert Toxicity(max_score=None).rules() == ()
     assert measure_settings(Toxicity(max_score=0.5)) == measure_settings(Toxicity())
     assert MODEL in Toxicity().files()

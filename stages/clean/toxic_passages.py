@@ -20,7 +20,7 @@ from corpusmill.pipeline.document import Batch, Column, text_buffers, with_colum
 from corpusmill.pipeline.stage import Kind, Rule, StageSettings, threshold
 from corpusmill.stages.measure.by_language import LanguageClassifiers, with_cards
 from corpusmill.stages.measure.pieces import Pieces, Unit, cut_pieces
-from corpusmill.stages.measure.toxicity import SHIPPED, toxicity_classifiers
+from corpusmill.stages.measure.toxicity import shipped_models, toxicity_classifiers
 from corpusmill.stages.measure.word_list import WordFinder, read_entries
 
 TAG = b"[TOXIC]"
@@ -53,7 +53,7 @@ class ToxicPassages(StageSettings):
         return (Rule("toxic_passages.mostly_toxic", value=share, op=">", limit=self.max_cut_share),)
 
     def files(self) -> tuple[Path, ...]:
-        models = () if self.max_score is None else tuple(SHIPPED.values()) if self.model is None else (self.model,)
+        models = () if self.max_score is None else shipped_models() if self.model is None else (self.model,)
         return (*with_cards(models), *self.lists)
 
     def open(self) -> "ToxicPassagesWorker":

@@ -1,4 +1,4 @@
-"""Several classifiers of one kind, chosen by the language of the document, with or without one for all others."""
+"""Several classifiers of one kind, chosen by the language of the document."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,8 @@ from corpusmill.stages.measure.classifier import ClassifierWorker
 
 
 class LanguageClassifiers:
-    """Holds a worker per language code; that under None is for every other language and for documents without one."""
+    """Holds a worker per language code, some perhaps the same; that under None is for documents without a language, and
+    alone for all."""
 
     def __init__(self, workers: Mapping[str | None, ClassifierWorker]) -> None:
         self.workers = dict(workers)
@@ -32,9 +33,11 @@ class LanguageClassifiers:
             return self.workers[None].scores_and_words(text)
         scores, num_words = np.zeros(len(text), dtype=np.float32), np.zeros(len(text), dtype=np.int64)
         codes = [None] * len(text) if lang is None else [language_code(each) for each in lang.to_pylist()]
-        chosen = np.array([code if code in self.workers else None for code in codes], dtype=object)
-        for code, worker in self.workers.items():
-            rows = np.flatnonzero(chosen == code) if code is not None else np.flatnonzero(chosen == np.array(None))
+        workers = list(dict.fromkeys(self.workers.values()))
+        number = {code: workers.index(worker) for code, worker in self.workers.items()}
+        chosen = np.array([number.get(code, -1) for code in codes])
+        for index, worker in enumerate(workers):
+            rows = np.flatnonzero(chosen == index)
             if len(rows):
                 scores[rows], num_words[rows] = worker.scores_and_words(take(text, rows))
         return scores, num_words
