@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from token_run import manifest, token_run
 
 from corpusmill.pipeline.errors import RequestError
-from corpusmill.stages.tokens.buckets import bucket_names, folder_name, quantile_edges
+from corpusmill.stages.tokens.buckets import buckets_of, folder_name, quantile_edges
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def test_edges(values: list[float], num_buckets: int, edges: list[float]) -> Non
 
 def names(values: Sequence[float | None] | Sequence[str | None], edges: list[float]) -> list[str]:
     batch = pa.RecordBatch.from_pydict({"v": pa.array(values), "id": pa.array(["x"] * len(values))})
-    found: list[str] = bucket_names(batch, "v", edges).tolist()
-    return found
+    found, index = buckets_of(batch, "v", edges)
+    return [found[at] for at in index]
 
 
 def test_a_value_at_an_edge_goes_up_and_no_value_is_none() -> None:

@@ -1,6 +1,7 @@
 """Ids of the fast byte-level encoder against tiktoken and HF tokenizers, on odd and real text."""
 
 import io
+import itertools
 import json
 import os
 from functools import cache
@@ -80,6 +81,16 @@ def test_trained_ones_of_every_kind(name: str) -> None:
     same(ours, theirs, column)
     same(ours, theirs, pa.array(TEXTS[::-1], pa.large_string()))  # now mostly from the table
     same(ours, theirs, column.slice(3, 5))
+
+
+@pytest.mark.parametrize("name", ["o200k pattern", "NFKC"])
+def test_an_end_id_follows_every_text(name: str) -> None:
+    column = pa.array([*TEXTS, "", ""], pa.large_string())
+    for encoder in variant(name):
+        ids, offsets = encoder.encode(column)
+        ended, ends = encoder.encode(column, 7)
+        assert np.array_equal(ends, offsets + np.arange(len(offsets)))
+        assert ended.tolist() == [t for a, b in itertools.pairwise(offsets) for t in [*ids[a:b], 7]]
 
 
 @pytest.mark.parametrize("name", ["o200k pattern", "user-defined, NFC"])

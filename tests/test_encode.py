@@ -1,9 +1,12 @@
 """Encoded parts: end ids, the index and its slices, and real text through a whole build."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import sentencepiece
 from hypothesis import given
@@ -11,18 +14,50 @@ from hypothesis import strategies as st
 from small_corpus import run_recipe
 from token_run import kept_texts, manifest, plain_documents, token_run
 
-from corpusmill.pipeline.phases import receipts_of
+from corpusmill.pipeline.phases import TableOutput, receipts_of
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.stages.tokens.encode import ENCODE, index_slice, with_end
+from corpusmill.stages.tokens import token_shards
+from corpusmill.stages.tokens.encode import ENCODE, INDEX_COLUMNS, SortedRuns, index_slice
+from corpusmill.stages.tokens.encoder import joined_lists, new_room
+from corpusmill.stages.tokens.vocabulary import open_tokenizer
 
 
 @given(st.lists(st.lists(st.integers(2, 60_000), max_size=6), max_size=8), st.sampled_from(["<u2", "<u4"]))
-def test_every_document_gets_one_end_id(documents: list[list[int]], dtype: str) -> None:
-    flat = np.array([token for ids in documents for token in ids], dtype=np.int32)
-    offsets = np.r_[0, np.cumsum([len(ids) for ids in documents])].astype(np.int64)
-    found = with_end(flat, offsets, 1, np.dtype(dtype))
-    assert found.dtype == np.dtype(dtype)
-    assert found.tolist() == [token for ids in documents for token in [*ids, 1]]
+def test_documents_in_any_order_are_laid_end_to_end(documents: list[list[int]], dtype: str) -> None:
+    flat, offsets = joined_lists(documents, 1, new_room)
+    assert flat.tolist() == [token for ids in documents for token in [*ids, 1]]
+    for chunk_tokens in (1, 5, 1 << 18):
+        for order in (np.arange(len(documents)), np.arange(len(documents))[::-1]):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(token_shards, "CHUNK_TOKENS", chunk_tokens)
+                starts, lengths = offsets[:-1][order], np.diff(offsets)[order]
+                chunks = [ids.copy() for ids in token_shards.in_order(flat, starts, lengths, np.dtype(dtype))]
+            assert all(ids.dtype == np.dtype(dtype) for ids in chunks)
+            assert [t for ids in chunks for t in ids] == [t for i in order for t in [*documents[i], 1]]
+
+
+def test_room_grows_and_keeps_what_waits() -> None:
+    run = token_run()
+    encoder = open_tokenizer(run)
+    texts = [f"{number} " * number for number in range(1, 40)]
+    schema = pa.schema({**INDEX_COLUMNS})
+    found: list[list[int]] = []
+    for expected in (0, 7, 1 << 20):
+        body, index = io.BytesIO(), TableOutput(cast("Any", None), 1)
+        index.write = lambda rows: None  # type: ignore[method-assign]  # the rows are not what is tested
+        runs = SortedRuns(cast("Any", body), index, schema, encoder, 1 << 20, expected)
+        for start in range(0, len(texts), 10):
+            rows = range(start, min(start + 10, len(texts)))
+            batch = pa.RecordBatch.from_pydict(
+                {"text": pa.array([texts[i] for i in rows], pa.large_string()), "row": pa.array(rows, pa.uint64())}
+            )
+            runs.add(
+                batch, ["all"], np.zeros(len(rows), np.int64), np.arange(start, start + len(rows)).astype(np.uint64)
+            )
+        runs.flush()
+        found.append(np.frombuffer(body.getvalue(), encoder.card.dtype).tolist())
+    ids, _ = encoder.encode(pa.array(texts, pa.large_string()), encoder.card.end_of_document)
+    assert found == [ids.tolist()] * 3
 
 
 def test_runs_are_sorted_and_lie_end_to_end() -> None:

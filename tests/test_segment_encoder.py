@@ -1,6 +1,7 @@
 """Ids of the segment encoder against the library's own: made models of every kind, odd text, and the real data."""
 
 import io
+import itertools
 import json
 import os
 from functools import cache
@@ -116,6 +117,18 @@ def test_a_table_that_overflows_is_emptied_and_stays_exact() -> None:
     assert ids.tolist() == library.processor.encode(text)
     assert ours.table.numbers[3] >= 6
     ours.table = new_table()
+
+
+@pytest.mark.parametrize("variant", ["lossless", "NFKC", "unigram"])
+def test_an_end_id_follows_every_text(variant: str) -> None:
+    ours, _ = both(variant)
+    column = pa.array([*TEXTS, "", ""], pa.large_string())
+    ids, offsets = ours.encode(column)
+    ended, ends = ours.encode(column, 7)
+    assert np.array_equal(ends, offsets + np.arange(len(offsets)))
+    assert ended.tolist() == [t for a, b in itertools.pairwise(offsets) for t in [*ids[a:b], 7]]
+    with_end, ends = ours.encode(column, ours.card.end_of_document)
+    assert np.array_equal(ours.lossless(column, with_end, ends), ours.lossless(column, ids, offsets))
 
 
 def test_what_is_left_to_the_library_says_why() -> None:

@@ -63,10 +63,11 @@ def encode_pretokens(
     tables: ByteTables,
     table: SegmentTable,
     memo: npt.NDArray[np.uint64],
+    end_id: int,
     ids: npt.NDArray[np.int32],
     ends: npt.NDArray[np.int64],
 ) -> bool:
-    """Ids of every text into `ids` [bytes + PACKED_IDS], where each text's ids end into `ends` [texts].
+    """Ids of every text into `ids` [bytes + texts + PACKED_IDS], where each text's ids end into `ends` [texts].
 
     False where some text holds a place at which the pattern matches nothing: then nothing is to be used. `memo`
     [2**MEMO_BITS] remembers which characters may be cut apart.
@@ -160,6 +161,9 @@ def encode_pretokens(
                 answered += known
                 count = after
             at = end
+        if end_id >= 0:
+            ids[count] = end_id
+            count += 1
         ends[row] = count
     table.numbers[1] += asked
     table.numbers[2] += answered
@@ -390,7 +394,7 @@ def warmup() -> None:
     )
     data, offsets = np.frombuffer(b"ab", dtype=np.uint8), np.array([0, 2], np.int64)
     memo = np.zeros(1 << MEMO_BITS, dtype=np.uint64)
-    encode_pretokens(data, offsets, tables, new_table(), memo, np.zeros(5, np.int32), np.zeros(1, np.int64))
+    encode_pretokens(data, offsets, tables, new_table(), memo, 0, np.zeros(6, np.int32), np.zeros(1, np.int64))
     texts_with(data, offsets, tables.pages, tables.classes, np.zeros(1, np.bool_))
     merges_make(data, offsets, tables, np.zeros(1, np.int32))
     keys = np.zeros(16, np.uint64)

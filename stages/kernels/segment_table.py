@@ -64,10 +64,11 @@ def encode_texts(
     offsets: npt.NDArray[np.int64],
     tables: BpeTables,
     table: SegmentTable,
+    end_id: int,
     ids: npt.NDArray[np.int32],
     ends: npt.NDArray[np.int64],
 ) -> None:
-    """Ids of every text into `ids` [bytes + PACKED_IDS], and where each text's ids end into `ends` [texts]."""
+    """Ids of every text into `ids` [bytes + texts + PACKED_IDS], and where each text's ids end into `ends` [texts]."""
     # One loop without calls: a call with arrays, or a field of a tuple, counts references, 20 ns each time.
     pages, indices, symbol_of, near = tables.pages, tables.indices, tables.symbol_of, tables.near
     pair_bits, pair_keys, pair_mask = tables.pair_bits, tables.pair_keys, len(tables.pair_keys) - 1
@@ -140,6 +141,9 @@ def encode_texts(
                 answered += known
                 count = after
             at = end
+        if end_id >= 0:
+            ids[count] = end_id
+            count += 1
         ends[row] = count
     table.numbers[1] += asked
     table.numbers[2] += answered
@@ -267,4 +271,4 @@ def warmup() -> None:
         numbers=np.zeros(2, dtype=np.int64),
     )
     data = np.frombuffer(b"ab", dtype=np.uint8)
-    encode_texts(data, np.array([0, 2], np.int64), tables, new_table(), np.zeros(5, np.int32), np.zeros(1, np.int64))
+    encode_texts(data, np.array([0, 2], np.int64), tables, new_table(), 0, np.zeros(6, np.int32), np.zeros(1, np.int64))

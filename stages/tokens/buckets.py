@@ -124,19 +124,22 @@ def read_edges(run: RunFolder) -> dict[str, list[float]]:
     return json.loads(run.read_bytes(found[0].require("edges").path)) if found else {}
 
 
-def bucket_names(batch: pa.RecordBatch, bucket_by: str | None, edges: Sequence[float]) -> "npt.NDArray[np.object_]":
-    """The bucket of each document of a batch, the held-out split aside."""
-    if bucket_by is None:
-        return np.full(batch.num_rows, ALL, dtype=object)
-    if bucket_by not in batch.schema.names:
-        return np.full(batch.num_rows, NONE, dtype=object)
+def buckets_of(
+    batch: pa.RecordBatch, bucket_by: str | None, edges: Sequence[float]
+) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """Names of buckets, and which of them each document of a batch belongs to, the held-out split aside."""
+    if bucket_by is None or bucket_by not in batch.schema.names:
+        return [ALL if bucket_by is None else NONE], np.zeros(batch.num_rows, dtype=np.int64)
     if is_text(batch, bucket_by):
-        return np.array([folder_name(value) for value in batch.column(bucket_by).to_pylist()], dtype=object)
+        column = cast("Any", batch.column(bucket_by))
+        found = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+        texts = found.dictionary.to_pylist()
+        return [*map(folder_name, texts), NONE], integers(found.indices.fill_null(len(texts)))
     values = numbers(batch.column(bucket_by))
     width = len(str(max(len(edges), 0)))
-    names = np.array([*(f"b{index:0{width}d}" for index in range(len(edges) + 1)), NONE], dtype=object)
+    names = [*(f"b{index:0{width}d}" for index in range(len(edges) + 1)), NONE]
     index = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
-    return cast("npt.NDArray[np.object_]", names[np.where(np.isnan(values), len(edges) + 1, index)])
+    return names, np.where(np.isnan(values), len(edges) + 1, index).astype(np.int64)
 
 
 def folder_name(value: str | None) -> str:

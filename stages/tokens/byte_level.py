@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.pipeline.document import Column
-from corpusmill.stages.tokens.encoder import TokenizerCard
+from corpusmill.stages.tokens.encoder import NO_END, Room, TokenizerCard, joined_lists, new_room
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,10 @@ class ByteLevelLibrary:
     model: ByteLevelModel
     encode_batch: Callable[[list[str]], Sequence[Sequence[int]]]
 
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        encoded = self.encode_batch([text or "" for text in texts.to_pylist()])
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-        flat = np.fromiter((token for ids in encoded for token in ids), np.int32, int(offsets[-1]))
-        return flat, offsets
+    def encode(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        return joined_lists(self.encode_batch([text or "" for text in texts.to_pylist()]), end, room)
 
     def decode(self, ids: npt.NDArray[Any]) -> str:
         return b"".join(self.model.tokens[token] for token in ids.tolist()).decode("utf-8", errors="replace")

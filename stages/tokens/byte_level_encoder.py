@@ -25,7 +25,7 @@ from corpusmill.stages.kernels.pretokens import (
 from corpusmill.stages.kernels.segment_table import PACKED_IDS, new_table
 from corpusmill.stages.tokens.adversarial_texts import adversarial_texts
 from corpusmill.stages.tokens.byte_level import UTF8_BYTES, ByteLevelLibrary, ByteLevelModel
-from corpusmill.stages.tokens.encoder import Encoder, TokenizerCard
+from corpusmill.stages.tokens.encoder import NO_END, Encoder, Room, TokenizerCard, new_room
 from corpusmill.stages.tokens.split_pattern import SplitTable, UnsupportedPattern, compile_pattern, paged_classes
 
 MAX_WHOLE = 4096
@@ -43,15 +43,19 @@ class ByteLevelEncoder:
         self.card: TokenizerCard = library.card
         self.table, self.memo = new_table(), np.zeros(1 << MEMO_BITS, dtype=np.uint64)
 
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        return self.encode_by_table(texts) or self.library.encode(texts)
+    def encode(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        return self.encode_by_table(texts, end, room) or self.library.encode(texts, end, room)
 
-    def encode_by_table(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]] | None:
+    def encode_by_table(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]] | None:
         """As `encode`; None where the pattern matches nothing at some place, which libraries treat differently."""
         data, offsets = text_buffers(self.normalized(texts))
-        ids = np.empty(int(offsets[-1] - offsets[0]) + PACKED_IDS, dtype=np.int32)
+        ids = room(int(offsets[-1] - offsets[0]) + len(offsets) + PACKED_IDS)
         ends = np.zeros(len(offsets), dtype=np.int64)
-        whole = encode_pretokens(data, offsets, self.tables, self.table, self.memo, ids, ends[1:])
+        whole = encode_pretokens(data, offsets, self.tables, self.table, self.memo, end, ids, ends[1:])
         return (ids[: ends[-1]], ends) if whole else None
 
     def normalized(self, texts: Column) -> Column:

@@ -12,23 +12,23 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from corpusmill.pipeline.columns import integers, lengths
-from corpusmill.pipeline.document import BATCH_BYTES, Column, split_batch, text_buffers
+from corpusmill.pipeline.columns import flags, integers, lengths, nulls, one_chunk, take_rows
+from corpusmill.pipeline.document import BATCH_BYTES, split_batch, text_buffers
 from corpusmill.pipeline.fingerprint import code_hash, hash_json, versions
 from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_part
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import Output, RunFolder
-from corpusmill.stages.kernels.end_ids import put_end_ids
 from corpusmill.stages.kernels.text_lengths import text_lengths
-from corpusmill.stages.tokens.buckets import VAL, bucket_names, read_edges
+from corpusmill.stages.tokens.buckets import VAL, buckets_of, read_edges
 from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.split import held_out, rows_identity
 from corpusmill.stages.tokens.token_order import document_hashes
 from corpusmill.stages.tokens.token_settings import TokenSettings
-from corpusmill.stages.tokens.token_shards import joined
+from corpusmill.stages.tokens.token_shards import in_order
 from corpusmill.stages.tokens.tokenizer_file import LIBRARIES
 from corpusmill.stages.tokens.vocabulary import open_tokenizer, tokenizer_identity
 
@@ -94,12 +94,14 @@ class EncodePhase:
             desk.create("encoded", f"encoded/{part.name}.bin") as body,
             desk.parquet("index", f"encoded/{part.name}.parquet", schema, row_group_rows=INDEX_ROWS) as index,
         ):
-            runs = SortedRuns(body, index, schema, encoder, self.settings.run_tokens)
+            expected = min(part.num_bytes + 2 * part.documents.num_rows, self.settings.run_tokens + BATCH_BYTES)
+            runs = SortedRuns(body, index, schema, encoder, self.settings.run_tokens, expected)
             for rows in read_part(desk.run, part, columns, text=True):
                 for batch in split_batch(rows, min(BATCH_BYTES, self.settings.run_tokens)):
                     is_val = np.isin(integers(batch.column("row"), np.uint64), held)
-                    buckets = np.where(is_val, VAL, bucket_names(batch, self.settings.bucket_by, edges))
-                    runs.add(batch, buckets, document_hashes(batch, self.seed, "order"))
+                    names, index_of = buckets_of(batch, self.settings.bucket_by, edges)
+                    bucket = np.where(is_val, len(names), index_of)
+                    runs.add(batch, [*names, VAL], bucket, document_hashes(batch, self.seed, "order"))
                     num_bytes = int(lengths(batch.column("text")).sum())
                     books.documents_in += batch.num_rows
                     books.documents_kept += batch.num_rows
@@ -134,81 +136,88 @@ def measured_types(run: RunFolder, part: PartRef, measures: Sequence[str]) -> di
 
 @dataclass
 class SortedRuns:
-    """Collects encoded documents and writes them in sorted runs."""
+    """Collects encoded documents and writes them in sorted runs. Ids wait in one array, rows as Arrow and numpy."""
 
     body: Output
     index: TableOutput
     schema: pa.Schema
     encoder: Encoder
     run_tokens: int
+    expected_tokens: int = 0  # of the first run: room made at once; what is not filled costs nothing
     num_runs: int = 0
     num_tokens: int = 0
     num_not_lossless: int = 0
-    _documents: list[npt.NDArray[Any]] = field(default_factory=list)  # ids with the end id, as stored
-    _rows: list[pa.RecordBatch] = field(default_factory=list)
-    _waiting: int = 0
+    _ids: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
+    _waiting: int = 0  # how many of them are documents, each with its end id
+    _given: list[pa.RecordBatch] = field(default_factory=list)  # columns of the part
+    _made: list[dict[str, npt.NDArray[Any]]] = field(default_factory=list)  # columns made here; `bucket` in _buckets
+    _buckets: dict[str, int] = field(default_factory=dict)  # name -> number
 
-    def add(self, batch: pa.RecordBatch, buckets: "npt.NDArray[np.object_]", hashes: npt.NDArray[np.uint64]) -> None:
-        """Encode a batch; its columns are those of the part, with `text`."""
+    def add(
+        self, batch: pa.RecordBatch, buckets: Sequence[str], bucket: npt.NDArray[np.int64], hashes: npt.NDArray[Any]
+    ) -> None:
+        """Encode a batch with the columns of the part and `text`; `bucket` [rows] is the number in `buckets`."""
         texts = batch.column("text")
-        ids, offsets = self.encoder.encode(texts)
+        ids, offsets = self.encoder.encode(texts, self.encoder.card.end_of_document, self._room)
         lossless = self.encoder.lossless(texts, ids, offsets)
         characters, words = np.zeros(batch.num_rows, np.int64), np.zeros(batch.num_rows, np.int64)
         text_lengths(*text_buffers(texts), characters, words)
-        stored = with_end(ids, offsets, self.encoder.card.end_of_document, self.encoder.card.dtype)
-        ends = offsets[1:] + np.arange(1, len(offsets))
-        starts = np.r_[0, ends[:-1]]
-        self._documents += [stored[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-        made: dict[str, Any] = {
-            "bucket": pa.array(buckets, pa.string()),
-            "hash": pa.array(hashes),
-            "run": pa.nulls(batch.num_rows, pa.int32()),
-            "token_start": pa.nulls(batch.num_rows, pa.int64()),
-            "num_tokens": pa.array(np.diff(offsets) + 1),
-            "num_bytes": pa.array(lengths(texts)),
-            "num_characters": pa.array(characters),
-            "num_words": pa.array(words),
-            "lossless": pa.array(lossless),
-        }
-        columns: list[Column] = []
-        for f in self.schema:
-            column = made.get(f.name)
-            if column is None:
-                column = batch.column(f.name) if f.name in batch.schema.names else pa.nulls(batch.num_rows, f.type)
-            columns.append(column.cast(f.type))
-        self._rows.append(pa.RecordBatch.from_arrays(columns, schema=self.schema))
-        self.num_not_lossless += int((~lossless).sum())
-        self._waiting += len(stored)
+        numbers = np.array([self._buckets.setdefault(name, len(self._buckets)) for name in buckets])
+        self._made.append(
+            {
+                "bucket": numbers[bucket],
+                "hash": hashes,
+                "row": integers(batch.column("row"), np.uint64),
+                "token_start": self._waiting + offsets[:-1],
+                "num_tokens": np.diff(offsets),
+                "num_bytes": lengths(texts),
+                "num_characters": characters,
+                "num_words": words,
+                "lossless": lossless,
+            }
+        )
+        given = [name for name in batch.schema.names if name in self.schema.names and name not in self._made[-1]]
+        self._given.append(batch.select(given))
+        self.num_not_lossless += len(lossless) - int(lossless.sum())
+        self._waiting += len(ids)
         if self._waiting >= self.run_tokens:
             self.flush()
 
+    def _room(self, count: int) -> npt.NDArray[np.int32]:
+        """Room for so many ids behind those that wait."""
+        wanted = self._waiting + count
+        if wanted > len(self._ids):
+            larger = np.empty(max(wanted, self.expected_tokens), dtype=np.int32)
+            larger[: self._waiting] = self._ids[: self._waiting]
+            self._ids = larger
+        return self._ids[self._waiting : wanted]
+
     def flush(self) -> None:
         """Write what waits as one sorted run."""
-        table = pa.Table.from_batches(self._rows, schema=self.schema)
-        if not table.num_rows:
+        if not self._made:
             return
-        by = [("bucket", "ascending"), ("hash", "ascending"), ("row", "ascending")]
-        order = np.asarray(cast("Any", pa.compute).sort_indices(table, sort_keys=by))
-        table = table.take(cast("Any", pa.array(order)))
-        counts = integers(table.column("num_tokens").combine_chunks())
-        starts = self.num_tokens + np.r_[0, np.cumsum(counts)[:-1]]
-        for name, values in (("run", np.full(len(order), self.num_runs, np.int32)), ("token_start", starts)):
-            table = table.set_column(self.schema.get_field_index(name), name, pa.array(values))
-        for ids in joined(self._documents[i] for i in order):
+        made = {name: np.concatenate([rows[name] for rows in self._made]) for name in self._made[0]}
+        names = np.array(list(self._buckets), dtype=object)
+        order = np.lexsort((made["row"], made["hash"], np.argsort(np.argsort(names))[made["bucket"]]))
+        made = {name: values[order] for name, values in made.items()}
+        for ids in in_order(self._ids, made["token_start"], made["num_tokens"], self.encoder.card.dtype):
             self.body.write(ids)
-        self.index.write(table)
+        made["bucket"] = names[made["bucket"]]
+        made["run"] = np.full(len(order), self.num_runs)
+        made["token_start"] = self.num_tokens + np.cumsum(made["num_tokens"]) - made["num_tokens"]
+        given = take_rows(pa.Table.from_batches(self._given), order)
+        columns: list[Any] = []
+        for f in self.schema:
+            if f.name in made:
+                columns.append(pa.array(made[f.name], f.type))
+            else:
+                columns.append(
+                    given.column(f.name).cast(f.type) if f.name in given.column_names else nulls(len(order), f.type)
+                )
+        self.index.write(pa.Table.from_arrays(columns, schema=self.schema))
         self.num_runs += 1
-        self.num_tokens += int(counts.sum())
-        self._documents, self._rows, self._waiting = [], [], 0
-
-
-def with_end(
-    ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64], end: int, dtype: "np.dtype[Any]"
-) -> npt.NDArray[Any]:
-    """All ids in the stored type with `end` behind each document."""
-    stored = np.empty(len(ids) + len(offsets) - 1, dtype=dtype)
-    put_end_ids(ids, offsets, end, stored)
-    return stored
+        self.num_tokens += self._waiting
+        self._made, self._given, self._waiting = [], [], 0
 
 
 def index_slice(run: RunFolder, path: str, bucket: str, low: int, high: int) -> pa.Table:
@@ -220,10 +229,10 @@ def index_slice(run: RunFolder, path: str, bucket: str, low: int, high: int) -> 
             if _may_hold(file.metadata.row_group(group), bucket, low, high)
         ]
         table = file.read_row_groups(groups, use_threads=False) if groups else file.schema_arrow.empty_table()
-    hashes = integers(table.column("hash").combine_chunks(), np.uint64)
+    hashes = integers(one_chunk(table, "hash"), np.uint64)
     inside = (hashes >= np.uint64(low)) & (hashes <= np.uint64(high - 1))
-    inside &= np.asarray(table.column("bucket").to_numpy()) == bucket
-    return table if inside.all() else table.take(cast("Any", pa.array(np.flatnonzero(inside))))
+    inside &= flags(cast("Any", pc).equal(one_chunk(table, "bucket"), bucket), null=False)
+    return table if inside.all() else take_rows(table, np.flatnonzero(inside))
 
 
 def _may_hold(group: pq.RowGroupMetaData, bucket: str, low: int, high: int) -> bool:

@@ -4,6 +4,7 @@ The card says which tokenizer it is by a hash of its content; ids of two tokeniz
 Text that spells a control token stays text: no engine here is ever asked to look for one.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
@@ -41,11 +42,26 @@ class TokenizerCard:
         return cls(**{name: body[name] for name in names}, pattern=body.get("pattern", ""))
 
 
+NO_END = -1
+Room = Callable[[int], npt.NDArray[np.int32]]
+"""Gives an array of so many ids to write into."""
+
+
+def new_room(count: int) -> npt.NDArray[np.int32]:
+    """An array of its own."""
+    return np.empty(count, dtype=np.int32)
+
+
 class Encoder(Protocol):
     card: TokenizerCard
 
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        """Ids of all texts one after the other, and offsets [texts + 1]; no end of document."""
+    def encode(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        """Ids of all texts one after the other, each followed by `end` if one is given, and offsets [texts + 1].
+
+        The ids are the first ones of what `room` gave.
+        """
 
     def decode(self, ids: npt.NDArray[Any]) -> str:
         """The text of ids that hold no end of document."""
@@ -56,4 +72,19 @@ class Encoder(Protocol):
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Per text, whether its ids decode to it byte for byte."""
+        """Per text, whether its ids, with or without an end of document, decode to it byte for byte."""
+
+
+def joined_lists(
+    lists: Sequence[Sequence[int]], end: int, room: Room
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """What `Encoder.encode` gives, from a list of ids for each text."""
+    extra = int(end != NO_END)
+    offsets = np.zeros(len(lists) + 1, dtype=np.int64)
+    np.cumsum([len(ids) + extra for ids in lists], out=offsets[1:])
+    ids = room(int(offsets[-1]))[: offsets[-1]]
+    for found, start, stop in zip(lists, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        ids[start : stop - extra] = found
+    if extra:
+        ids[offsets[1:] - 1] = end
+    return ids, offsets

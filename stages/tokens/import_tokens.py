@@ -79,8 +79,8 @@ class ImportPhase:
         books = Books()
         with ShardWriter(desk, path, SCHEMA, encoder.card.dtype) as shard:
             stored = stored_tokens(unit.spec, open_local)
-            for documents, table in self.blocks(stored, source, bucket, encoder):
-                shard.add(documents, table)
+            for ids, table in self.blocks(stored, source, bucket, encoder):
+                shard.add([ids], table)
                 books.documents_in += table.num_rows
                 books.bytes_in += int(np.sum(cast("Any", table.column("num_bytes").to_numpy())))
         books.documents_kept, books.bytes_kept = books.documents_in, books.bytes_in
@@ -98,8 +98,8 @@ class ImportPhase:
 
     def blocks(
         self, stored: StoredTokens, source: str, bucket: str, encoder: Encoder
-    ) -> Iterator[tuple[list[npt.NDArray[Any]], pa.Table]]:
-        """The ids of each document with its end id, and their rows, of one side of the split."""
+    ) -> Iterator[tuple[npt.NDArray[Any], pa.Table]]:
+        """The ids of some documents, each with its end id, and their rows, of one side of the split."""
         end, dtype, size = encoder.card.end_of_document, encoder.card.dtype, encoder.card.vocab_size
         name = Path(stored.path).name
         waiting: list[npt.NDArray[Any]] = []
@@ -118,10 +118,10 @@ class ImportPhase:
             rows.append(document_row(identity, source, number, start, ids, encoder))
             start += len(ids) + 1
             if start - block_start >= BLOCK_TOKENS:
-                yield waiting, pa.Table.from_pylist(rows, schema=SCHEMA)
+                yield np.concatenate(waiting), pa.Table.from_pylist(rows, schema=SCHEMA)
                 waiting, rows, block_start = [], [], start
         if rows:
-            yield waiting, pa.Table.from_pylist(rows, schema=SCHEMA)
+            yield np.concatenate(waiting), pa.Table.from_pylist(rows, schema=SCHEMA)
 
     def is_held_out(self, identity: str) -> bool:
         (found,) = hash_texts([identity], self.seed, "split")

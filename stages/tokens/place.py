@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpusmill.pipeline.columns import integers, one_chunk
+from corpusmill.pipeline.columns import flags, integers, one_chunk, take_rows
 from corpusmill.pipeline.fingerprint import code_hash
 from corpusmill.pipeline.phases import Desk, Unit, receipts_of
 from corpusmill.pipeline.receipts import Books, OutputFile, Receipt
@@ -24,7 +24,7 @@ from corpusmill.stages.tokens.encode import ENCODE, index_slice
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.token_order import HASH_BITS
 from corpusmill.stages.tokens.token_settings import TokenSettings
-from corpusmill.stages.tokens.token_shards import MANIFEST, ShardWriter
+from corpusmill.stages.tokens.token_shards import MANIFEST, ShardWriter, in_order
 from corpusmill.stages.tokens.vocabulary import read_card, tokenizer_identity
 
 LAYOUT, PLACE, WRITE_MANIFEST = "tokens/layout", "tokens/place", "tokens/manifest"
@@ -166,13 +166,11 @@ class PlacePhase:
         stretches = Stretches.find(desk.run, unit.spec, file["bucket"], file["low"], file["high"])
         path = f"tokens/{file['source']}/{file['bucket']}/{file['number']:05d}"
         num_bytes = int(integers(one_chunk(stretches.documents, "num_bytes")).sum())
-        not_lossless = stretches.documents.num_rows - int(
-            np.sum(one_chunk(stretches.documents, "lossless").to_numpy(zero_copy_only=False))
-        )
+        not_lossless = int((~flags(one_chunk(stretches.documents, "lossless"), null=False)).sum())
         dtype = read_card(desk.run).dtype
         with ShardWriter(desk, path, stretches.documents.schema, dtype) as shard:
-            for pieces, documents in stretches.merged(desk.run, dtype):
-                shard.add(pieces, documents)
+            for chunks, documents in stretches.merged(desk.run, dtype):
+                shard.add(chunks, documents)
         count = stretches.documents.num_rows
         notes = {
             "source": file["source"],
@@ -205,26 +203,23 @@ class Stretches:
         paths: list[str] = []
         for body, index in encoded:
             table = index_slice(run, index, bucket, low, high)
-            runs = integers(one_chunk(table, "run"))
-            for number in np.unique(runs):
-                rows = np.flatnonzero(runs == number)
-                mine = table if len(rows) == table.num_rows else table.take(cast("Any", pa.array(rows)))
-                tables.append(mine)
-                stretch.append(np.full(mine.num_rows, len(paths)))
-                paths.append(body)
-        merged = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
-        keys = (integers(one_chunk(merged, name), np.uint64) for name in ("row", "hash"))
-        order = np.lexsort(tuple(keys))
-        merged = merged.take(cast("Any", pa.array(order))).combine_chunks()
-        start = integers(one_chunk(merged, "token_start"))
-        counts = integers(one_chunk(merged, "num_tokens"))
-        placed = np.r_[0, np.cumsum(counts)[:-1]].astype(np.int64)
-        merged = merged.set_column(merged.schema.get_field_index("token_start"), "token_start", pa.array(placed))
+            if table.num_rows:
+                runs = integers(one_chunk(table, "run"))
+                tables.append(table)
+                stretch.append(len(paths) + runs - runs[0])
+                paths += [body] * int(runs[-1] - runs[0] + 1)
+        merged = pa.concat_tables(tables, promote_options="permissive")
+        row, hashes = (integers(one_chunk(merged, name), np.uint64) for name in ("row", "hash"))
+        order = np.lexsort((row, hashes))
+        merged = take_rows(merged, order)
+        start, counts = (integers(one_chunk(merged, name)) for name in ("token_start", "num_tokens"))
+        placed = cast("Any", pa.array(np.cumsum(counts) - counts))
+        merged = merged.set_column(merged.schema.get_field_index("token_start"), "token_start", placed)
         measures = [name for name in merged.column_names if name not in (*DOCUMENT_COLUMNS, "bucket", "hash", "run")]
         return cls(merged.select([*DOCUMENT_COLUMNS, *measures]), np.concatenate(stretch)[order], start, paths)
 
-    def merged(self, run: RunFolder, dtype: "np.dtype[Any]") -> Iterator[tuple[list[npt.NDArray[Any]], pa.Table]]:
-        """Blocks of documents: the ids of each, and their rows. A block reads each run once, at neighbouring places."""
+    def merged(self, run: RunFolder, dtype: "np.dtype[Any]") -> Iterator[tuple[Iterator[npt.NDArray[Any]], pa.Table]]:
+        """Blocks of documents: their ids in order, and their rows. A block reads each run once, at one place."""
         counts = integers(one_chunk(self.documents, "num_tokens"))
         ends = np.cumsum(counts)
         files: dict[str, pa.NativeFile] = {}
@@ -233,33 +228,33 @@ class Stretches:
             while first < len(counts):
                 base = ends[first] - counts[first]
                 last = max(first + 1, int(np.searchsorted(ends, base + BLOCK_TOKENS, side="right")))
-                pieces: list[npt.NDArray[Any]] = [np.zeros(0, dtype)] * (last - first)
+                ids = np.empty(int(ends[last - 1] - base), dtype)
+                starts = np.empty(last - first, np.int64)
                 mine = self.stretch[first:last]
+                filled = 0
                 for number in np.unique(mine):
-                    rows = first + np.flatnonzero(mine == number)
+                    rows = np.flatnonzero(mine == number)
                     path = self.paths[number]
                     if path not in files:
                         files[path] = run.arrow_source(path)
-                    low, high = int(self.start[rows[0]]), int(self.start[rows[-1]] + counts[rows[-1]])
-                    ids = read_ids(files[path], path, low, high, dtype)
-                    begins = self.start[rows] - low
-                    stops = begins + counts[rows]
-                    for row, begin, stop in zip(rows.tolist(), begins.tolist(), stops.tolist(), strict=True):
-                        pieces[row - first] = ids[begin:stop]
-                yield pieces, self.documents.slice(first, last - first)
+                    low, high = first + rows[0], first + rows[-1]
+                    begin, count = self.start[low], int(self.start[high] + counts[high] - self.start[low])
+                    read_ids(files[path], path, int(begin), ids[filled : filled + count])
+                    starts[rows] = self.start[first + rows] - begin + filled
+                    filled += count
+                documents = self.documents.slice(first, last - first)
+                yield in_order(ids, starts, counts[first:last], dtype), documents
                 first = last
         finally:
             for file in files.values():
                 file.close()
 
 
-def read_ids(file: pa.NativeFile, path: str, low: int, high: int, dtype: "np.dtype[Any]") -> npt.NDArray[Any]:
-    """Tokens [low, high) of an open .bin."""
-    file.seek(low * dtype.itemsize)
-    data = file.read_buffer((high - low) * dtype.itemsize)
-    if data.size != (high - low) * dtype.itemsize:
-        raise EOFError(f"{path}: ends before token {high}")
-    return np.frombuffer(cast("Any", data), dtype)
+def read_ids(file: pa.NativeFile, path: str, start: int, ids: npt.NDArray[Any]) -> None:
+    """Fill `ids` with the tokens of an open .bin from `start` on."""
+    file.seek(start * ids.itemsize)
+    if file.readinto(cast("Any", ids.view(np.uint8))) != ids.nbytes:
+        raise EOFError(f"{path}: ends before token {start + len(ids)}")
 
 
 @dataclass(frozen=True)

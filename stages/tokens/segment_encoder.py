@@ -14,7 +14,7 @@ import pyarrow as pa
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.stages.kernels.bpe_merges import PAIR_BITS, BpeTables
 from corpusmill.stages.kernels.segment_table import PACKED_IDS, encode_texts, new_table
-from corpusmill.stages.tokens.encoder import Encoder, TokenizerCard
+from corpusmill.stages.tokens.encoder import NO_END, Encoder, Room, TokenizerCard, new_room
 from corpusmill.stages.tokens.model_proto import (
     BPE,
     BYTE,
@@ -42,14 +42,16 @@ class SegmentEncoder(SentencePieceLibrary):
         super().__init__(data, card)
         self.tables, self.table = tables, new_table()
 
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    def encode(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
         if not self.keeps_text:
             normalised = [self.processor.Normalize(text or "") for text in texts.to_pylist()]
             texts = pa.array(normalised, pa.large_string())
         data, offsets = text_buffers(texts)
-        ids = np.empty(int(offsets[-1] - offsets[0]) + PACKED_IDS, dtype=np.int32)
+        ids = room(int(offsets[-1] - offsets[0]) + len(offsets) + PACKED_IDS)
         ends = np.zeros(len(offsets), dtype=np.int64)
-        encode_texts(data, offsets, self.tables, self.table, ids, ends[1:])
+        encode_texts(data, offsets, self.tables, self.table, end, ids, ends[1:])
         return ids[: ends[-1]], ends
 
     def share_answered(self) -> float:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.kernels.lost_text import texts_with_id, texts_with_mark
-from corpusmill.stages.tokens.encoder import TokenizerCard
+from corpusmill.stages.tokens.encoder import NO_END, Room, TokenizerCard, joined_lists, new_room
 from corpusmill.stages.tokens.model_proto import BPE, CONTROL, UNIGRAM, UNKNOWN, SentencePieceModel
 
 
@@ -49,12 +49,12 @@ class SentencePieceLibrary:
         model = SentencePieceModel(data)
         self.unknown = next(index for index, piece in enumerate(model.pieces) if piece.type == UNKNOWN)
         self.keeps_text = model.keeps_text
+        self.has_bytes = model.byte_fallback  # then nothing is unknown
 
-    def encode(self, texts: Column) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
-        encoded = [self.processor.EncodeAsNumpy(text or "") for text in texts.to_pylist()]
-        offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in encoded], out=offsets[1:])
-        return np.concatenate([np.zeros(0, np.int32), *encoded]), offsets
+    def encode(
+        self, texts: Column, end: int = NO_END, room: Room = new_room
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+        return joined_lists([self.processor.EncodeAsNumpy(text or "") for text in texts.to_pylist()], end, room)
 
     def decode(self, ids: npt.NDArray[Any]) -> str:
         return str(self.processor.decode(ids.tolist()))
@@ -67,8 +67,10 @@ class SentencePieceLibrary:
     ) -> npt.NDArray[np.bool_]:
         if not self.keeps_text:
             pairs = zip(texts.to_pylist(), np.split(ids, offsets[1:-1]), strict=True) if len(texts) else ()
-            return np.array([self.decode(found) == text for text, found in pairs], dtype=np.bool_)
+            end = self.card.end_of_document
+            return np.array([self.decode(found[found != end]) == text for text, found in pairs], dtype=np.bool_)
         lost = np.zeros(len(texts), dtype=np.bool_)
         texts_with_mark(*text_buffers(texts), lost)  # it decodes to a space
-        texts_with_id(ids, offsets, self.unknown, lost)
+        if not self.has_bytes:
+            texts_with_id(ids, offsets, self.unknown, lost)
         return ~lost

@@ -17,15 +17,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.errors import DamagedFileError, RequestError
 from corpusmill.pipeline.phases import Desk, TableOutput
 from corpusmill.pipeline.run_folder import Checksum, Output, RunFolder
+from corpusmill.stages.kernels.ordered_documents import put_documents
 from corpusmill.stages.tokens.encoder import TokenizerCard
 from corpusmill.stages.tokens.megatron_index import index_bytes
 
 BLOCK_BYTES = 1 << 20
-JOINED_TOKENS = 1 << 18
-"""Documents are joined so many tokens at a time: the copy is checksummed and written while it is in the cache."""
+CHUNK_TOKENS = 1 << 18
+"""Documents are put in order so many tokens at a time: the copy is checksummed and written while it is in the cache."""
 MANIFEST = "tokens/manifest.json"
 
 
@@ -58,18 +60,25 @@ class BlockSums:
         return b"".join(self.sums)
 
 
-def joined(pieces: Iterable[npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
-    """The same ids in the same order in arrays of about JOINED_TOKENS."""
-    waiting: list[npt.NDArray[Any]] = []
-    num_tokens = 0
-    for piece in pieces:
-        waiting.append(piece)
-        num_tokens += len(piece)
-        if num_tokens >= JOINED_TOKENS:
-            yield np.concatenate(waiting) if len(waiting) > 1 else piece
-            waiting, num_tokens = [], 0
-    if waiting:
-        yield np.concatenate(waiting)
+def in_order(
+    ids: npt.NDArray[Any], starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64], dtype: "np.dtype[Any]"
+) -> Iterator[npt.NDArray[Any]]:
+    """The documents ids[starts[i] : starts[i] + lengths[i]] end to end, about CHUNK_TOKENS at a time.
+
+    Each array is written over by the next one.
+    """
+    ends = np.cumsum(lengths)
+    chunk = np.empty(0, dtype)
+    first = 0
+    while first < len(ends):
+        base = ends[first] - lengths[first]
+        last = max(first + 1, int(np.searchsorted(ends, base + CHUNK_TOKENS, side="right")))
+        count = int(ends[last - 1] - base)
+        if count > len(chunk):
+            chunk = np.empty(max(count, CHUNK_TOKENS), dtype)
+        put_documents(ids, starts[first:last], lengths[first:last], chunk)
+        yield chunk[:count]
+        first = last
 
 
 class ShardWriter:
@@ -89,16 +98,16 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def add(self, pieces: Iterable[npt.NDArray[Any]], documents: pa.Table) -> None:
-        """Append documents: the ids of each with its end id, and their rows with `num_tokens`."""
-        for ids in joined(pieces):
+    def add(self, chunks: Iterable[npt.NDArray[Any]], documents: pa.Table) -> None:
+        """Append documents: their ids, end ids included, cut anywhere, and their rows with `num_tokens`."""
+        for ids in chunks:
             if ids.dtype != self.dtype:
                 raise TypeError(f"{self.path}: ids of {ids.dtype} in a file of {self.dtype}")
             self._body.write(ids)
             self._sums.update(ids)
             self.num_tokens += len(ids)
         self._documents.write(documents)
-        self._lengths.append(np.asarray(documents.column("num_tokens").to_numpy(), dtype=np.int64))
+        self._lengths.append(integers(one_chunk(documents, "num_tokens")))
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._stack.__exit__(kind, error, trace)
