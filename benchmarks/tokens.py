@@ -3,8 +3,8 @@
 Each repetition is a process of its own that opens the tokenizer, compiles or loads its kernels, and encodes all
 documents with an empty table; only the encoding is on the clock. One thread; the library through its own batch call;
 the ids must be equal. `tokenize to shards` is from kept documents to finished token files. Of its CPU seconds, those of
-reading the kept Parquet and of the encoder are clocked apart; what is left (end ids, counts of words, order, checksums,
-indexes, files) is the writing, given as a share of the encoder's.
+reading the kept Parquet and of the encoder are clocked apart; what is left (order, checksums, indexes, files, receipts)
+is the writing, given as a share of the encoder's. `… write …` is that share for every kind and group.
 Inputs are JSON lines with a field `text` (.zst) and folders, whose .py files are code. Tokenizers are trained on every
 fourth document unless `--sentencepiece`, `--unigram` and `--byte-level` give some.
 
@@ -57,7 +57,7 @@ def main() -> None:
             "byte-level bpe": (arguments.byte_level, "byte-level-bpe", "tokenizers"),
         }
         for kind, (given, trainer, peer) in kinds.items():
-            names = [f"{kind} encode {group}" for group in places]
+            names = [f"{kind} {what} {group}" for group in places for what in ("encode", "write")]
             shards = ["tokenize to shards"] if kind == "byte-level bpe" else []
             if arguments.only and not any(arguments.only in each for each in names + shards):
                 continue
@@ -67,6 +67,8 @@ def main() -> None:
                     results.append(
                         compare(f"{kind} encode {group}", "ours", peer, tokenizer, place, repetitions, theirs)
                     )
+                if not arguments.only or arguments.only in f"{kind} write {group}":
+                    results.append(writing(f"{kind} write {group}", tokenizer, place, repetitions))
             for each in shards:
                 if not arguments.only or arguments.only in each:
                     place = places.get("en") or next(iter(places.values()))
@@ -92,12 +94,7 @@ def compare(
         for engine, found in runs.items():
             if engine == peer and repetition >= theirs:
                 continue
-            command = [sys.executable, str(WORKER), engine, str(tokenizer), str(texts)]
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-            if done.returncode != 0:
-                raise SystemExit(f"{name}, {engine}: {done.stderr[-2000:]}")
-            found.append(json.loads(done.stdout.splitlines()[-1]))
+            found.append(one_run(name, engine, tokenizer, texts))
     if {run["hash"] for run in runs[mine]} != {run["hash"] for run in runs[peer]}:
         raise SystemExit(f"{name}: the ids differ")
     ours, others = ([run["mb_per_s"] for run in runs[engine]] for engine in (mine, peer))
@@ -123,6 +120,40 @@ def compare(
         result["phases"] = {phase: [round(each, 3) for each in both] for phase, both in first["phases"].items()}
     print(shown(result), file=sys.stderr)
     return result
+
+
+def writing(name: str, tokenizer: Path, texts: Path, repetitions: int) -> dict[str, Any]:
+    """What shards cost on top of encoding: medians of the CPU seconds of several processes, and of their shares."""
+    runs = [one_run(name, "shards", tokenizer, texts) for _ in range(repetitions)]
+    shares = [run["write_s"] / run["encode_s"] for run in runs]
+    result = {
+        "name": name,
+        "unit": "share of encoding",
+        "ours": round(statistics.median(shares), 3),
+        "peer": None,
+        "theirs": None,
+        "ratio": None,
+        "why": "a share of our own time",
+        "spread": [round(min(shares), 3), round(max(shares), 3)],
+        "peak_mib": max(run["peak_mib"] for run in runs),
+        "bytes": runs[0]["bytes"],
+    }
+    for part in ("read_s", "encode_s", "write_s"):
+        result[part] = round(statistics.median(run[part] for run in runs), 3)
+    seconds = ", ".join(f"{part} {result[f'{part}_s']} s" for part in ("read", "encode", "write"))
+    low, high = result["spread"]
+    print(f"{name}: {result['ours']:.1%} ({low:.1%} to {high:.1%}); CPU: {seconds}", file=sys.stderr)
+    return result
+
+
+def one_run(name: str, engine: str, tokenizer: Path, texts: Path) -> dict[str, Any]:
+    """What a new process of the worker measured."""
+    command = [sys.executable, str(WORKER), engine, str(tokenizer), str(texts)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode != 0:
+        raise SystemExit(f"{name}, {engine}: {done.stderr[-2000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
 def group_texts(inputs: list[Path], max_bytes: int) -> dict[str, list[str]]:

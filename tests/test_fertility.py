@@ -6,8 +6,10 @@ from typing import cast
 
 import numpy as np
 import pyarrow as pa
-from token_run import kept_texts, manifest, plain_documents, token_run
+from token_run import ODD_TEXTS, kept_texts, manifest, plain_documents, token_run
 
+from corpusmill.pipeline.document import text_buffers
+from corpusmill.stages.kernels.text_lengths import text_lengths
 from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.fertility import Tally, fertility, fertility_of_texts, piece_report
 from corpusmill.stages.tokens.vocabulary import open_tokenizer
@@ -41,6 +43,26 @@ def test_a_run() -> None:
         f"{shard['path']}.bin": shard["num_tokens"] for shard in shards
     }
     assert sum(tally["tokens"] for tally in found["buckets"].values()) == sum(tokens.values())
+
+
+def test_characters_and_words_of_a_run_are_those_of_its_texts() -> None:
+    run = token_run()
+    encoder = open_tokenizer(run)
+    found = fertility(run, encoder)["sources"]["b"]  # all of it comes back byte for byte
+    texts = [text for name, text in kept_texts(run).items() if name.startswith("b/")]
+    assert found["characters"] == sum(map(len, texts))
+    column = pa.array(texts, pa.large_string())
+    num_tokens, words = np.diff(encoder.encode(column)[1]), np.zeros(len(texts), np.int64)
+    text_lengths(*text_buffers(column), np.zeros(len(texts), np.int64), words)
+    assert found["tokens_per_word"] == round(num_tokens[words > 0].sum() / words.sum(), 4)
+
+
+def test_pieces_spell_what_ids_decode_to() -> None:
+    encoder = open_tokenizer(token_run())
+    ids, offsets = encoder.encode(pa.array(ODD_TEXTS, pa.large_string()), encoder.card.end_of_document)
+    pieces = encoder.spelled()
+    for start, stop, text in zip(offsets, offsets[1:], ODD_TEXTS, strict=False):
+        assert b"".join(pieces[i] for i in ids[start:stop]).decode() == text.replace("\u2581", " ")
 
 
 def test_characters_and_words_by_language() -> None:

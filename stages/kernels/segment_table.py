@@ -41,7 +41,7 @@ class SegmentTable(NamedTuple):
     id_ends: npt.NDArray[np.int32]  # [ENTRIES + 1] in ids
     keys: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.int32]
-    numbers: npt.NDArray[np.int64]  # [4] entries, segments asked for, segments found, times emptied
+    numbers: npt.NDArray[np.int64]  # [5] entries, segments asked for, found, times emptied, whether some held U+2581
 
 
 def new_table() -> SegmentTable:
@@ -54,7 +54,7 @@ def new_table() -> SegmentTable:
         id_ends=np.zeros(ENTRIES + 1, dtype=np.int32),
         keys=np.zeros(KEY_BYTES, dtype=np.uint8),
         ids=np.zeros(STORED_IDS, dtype=np.int32),
-        numbers=np.zeros(4, dtype=np.int64),
+        numbers=np.zeros(5, dtype=np.int64),
     )
 
 
@@ -197,6 +197,9 @@ def _encode_long(
 ) -> tuple[int, int]:
     """Append the ids of a segment that no packed slot has; gives their new number, and 1 if the table had them."""
     length = stop - start
+    for at in range(start, stop - 2):
+        if data[at] == 0xE2 and data[at + 1] == 0x96 and data[at + 2] == 0x81:
+            table.numbers[4] = 1
     if length > LONGEST:
         return merge_segment(data, start, stop, tables, ids, count, work), 0
     slots, hashes, key_ends, keys = table.slots, table.hashes, table.key_ends, table.keys

@@ -64,6 +64,10 @@ class ByteLevelLibrary:
         """The token as text; bytes that are no whole character as `<0xE4>`."""
         return show_bytes(self.model.tokens[token])
 
+    def spelled(self) -> list[bytes]:
+        controls = {token.id for token in self.model.added if token.control} | {self.card.end_of_document}
+        return [b"" if index in controls else token for index, token in enumerate(self.model.tokens)]
+
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:

@@ -85,6 +85,9 @@ class ByteLevelEncoder:
     def piece(self, token: int) -> str:
         return self.library.piece(token)
 
+    def spelled(self) -> list[bytes]:
+        return self.library.spelled()
+
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:

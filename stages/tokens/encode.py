@@ -16,13 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from corpusmill.pipeline.columns import flags, integers, lengths, nulls, one_chunk, take_rows
-from corpusmill.pipeline.document import BATCH_BYTES, split_batch, text_buffers
+from corpusmill.pipeline.document import BATCH_BYTES, split_batch
 from corpusmill.pipeline.fingerprint import code_hash, hash_json, versions
 from corpusmill.pipeline.parts import PartRef, final_parts, part_inputs, read_part
 from corpusmill.pipeline.phases import Desk, TableOutput, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import Output, RunFolder
-from corpusmill.stages.kernels.text_lengths import text_lengths
 from corpusmill.stages.tokens.buckets import VAL, buckets_of, read_edges
 from corpusmill.stages.tokens.encoder import Encoder
 from corpusmill.stages.tokens.split import held_out, rows_identity
@@ -44,8 +43,6 @@ INDEX_COLUMNS: dict[str, pa.DataType] = {
     "token_start": pa.int64(),  # in encoded/<part>.bin
     "num_tokens": pa.int64(),  # with the end id
     "num_bytes": pa.int64(),  # UTF-8 bytes of the text
-    "num_characters": pa.int64(),
-    "num_words": pa.int64(),  # between spaces; 0 for text of a script without them
     "lossless": pa.bool_(),  # the ids decode to the text byte for byte
     "id": pa.string(),
     "source": pa.string(),
@@ -92,7 +89,9 @@ class EncodePhase:
         schema = pa.schema([*INDEX_COLUMNS.items(), *measured.items()])
         with (
             desk.create("encoded", f"encoded/{part.name}.bin") as body,
-            desk.parquet("index", f"encoded/{part.name}.parquet", schema, row_group_rows=INDEX_ROWS) as index,
+            desk.parquet(
+                "index", f"encoded/{part.name}.parquet", schema, row_group_rows=INDEX_ROWS, compression="lz4"
+            ) as index,
         ):
             expected = min(part.num_bytes + 2 * part.documents.num_rows, self.settings.run_tokens + BATCH_BYTES)
             runs = SortedRuns(body, index, schema, encoder, self.settings.run_tokens, expected)
@@ -160,8 +159,6 @@ class SortedRuns:
         texts = batch.column("text")
         ids, offsets = self.encoder.encode(texts, self.encoder.card.end_of_document, self._room)
         lossless = self.encoder.lossless(texts, ids, offsets)
-        characters, words = np.zeros(batch.num_rows, np.int64), np.zeros(batch.num_rows, np.int64)
-        text_lengths(*text_buffers(texts), characters, words)
         numbers = np.array([self._buckets.setdefault(name, len(self._buckets)) for name in buckets])
         self._made.append(
             {
@@ -171,8 +168,6 @@ class SortedRuns:
                 "token_start": self._waiting + offsets[:-1],
                 "num_tokens": np.diff(offsets),
                 "num_bytes": lengths(texts),
-                "num_characters": characters,
-                "num_words": words,
                 "lossless": lossless,
             }
         )

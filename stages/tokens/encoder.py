@@ -69,6 +69,9 @@ class Encoder(Protocol):
     def piece(self, token: int) -> str:
         """How one id is written in the vocabulary."""
 
+    def spelled(self) -> list[bytes]:
+        """By id, the bytes that it stands for in text; none for a control token."""
+
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:

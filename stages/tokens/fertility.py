@@ -1,8 +1,9 @@
 """How well a tokenizer fits: bytes, characters and words per token by source, language and bucket, and idle pieces.
 
 Of a run it is counted from the token files and their document rows, so nothing is encoded again; of texts at hand
-from their ids. Read characters per token where a language has no spaces, tokens per word where it has: a document
-without words by text_lengths.py counts for neither words nor their tokens. Cost: one pass over the ids.
+from their ids. Characters and words are those of the text that the ids give back, with a space that the tokenizer
+adds. Read characters per token where a language has no spaces, tokens per word where it has: a document without words
+by text_lengths.py counts for neither words nor their tokens. Cost: one pass over the ids and their text.
 """
 
 from collections.abc import Iterable
@@ -13,14 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpusmill.pipeline.document import text_buffers
+from corpusmill.pipeline.columns import integers, one_chunk
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.stages.tokens.encoder import Encoder
-from corpusmill.stages.tokens.token_shards import TokenShard, read_manifest
+from corpusmill.stages.tokens.token_shards import read_manifest
 
 CHUNK_TOKENS = 1 << 22
 SHOWN_PIECES = 20
-ROW = ["lang", "num_bytes", "num_tokens", "num_characters", "num_words", "lossless"]
+ROW = ["lang", "num_bytes", "num_tokens", "lossless"]
 
 
 @dataclass
@@ -36,7 +37,7 @@ class Tally:
     not_lossless: int = 0
 
     def add(self, row: dict[str, Any]) -> None:
-        """Count a document: a row with the columns ROW."""
+        """Count a document: a row with the columns ROW and what `Spelling.lengths` counted."""
         tokens = row["num_tokens"] - 1
         self.documents += 1
         self.num_bytes += row["num_bytes"]
@@ -87,26 +88,35 @@ def fertility(run: RunFolder, encoder: Encoder) -> dict[str, Any]:
     """Of a finished run: by sources, languages, buckets (`<source>/<bucket>`) and files; `val` is a bucket."""
     manifest = read_manifest(run)
     found = Fertility(np.zeros(manifest.card.vocab_size, dtype=np.int64))
+    spelling = Spelling(encoder)
     for shard in manifest.shards:
-        count_uses(shard, found.uses)
         bucket = f"{shard.source}/{shard.bucket}"
-        for row in shard.documents(ROW).to_pylist():
-            language = row["lang"] or "unknown"
-            found.add(row, sources=shard.source, languages=language, buckets=bucket, files=f"{shard.path}.bin")
+        documents = shard.documents(ROW)
+        ends = np.cumsum(integers(one_chunk(documents, "num_tokens")))
+        first = start = 0
+        while first < len(ends):
+            last = max(first + 1, int(np.searchsorted(ends, start + CHUNK_TOKENS, side="right")))
+            ids = shard.tokens(start, int(ends[last - 1]))
+            found.uses += np.bincount(ids, minlength=len(found.uses))
+            characters, words = spelling.lengths(ids, np.r_[start, ends[first:last]] - start)
+            rows = documents.slice(first, last - first).to_pylist()
+            for row, num_characters, num_words in zip(rows, characters.tolist(), words.tolist(), strict=True):
+                row |= {"num_characters": num_characters, "num_words": num_words}
+                language = row["lang"] or "unknown"
+                found.add(row, sources=shard.source, languages=language, buckets=bucket, files=f"{shard.path}.bin")
+            first, start = last, int(ends[last - 1])
     return found.as_json(encoder)
 
 
 def fertility_of_texts(encoder: Encoder, texts: Iterable[tuple[str, str, str]]) -> dict[str, Any]:
     """Of texts, (source, language, text) each: by sources and languages."""
-    from corpusmill.stages.kernels.text_lengths import text_lengths
-
     found = Fertility(np.zeros(encoder.card.vocab_size, dtype=np.int64))
+    spelling = Spelling(encoder)
     for source, language, text in texts:
         column = pa.array([text], pa.large_string())
         ids, offsets = encoder.encode(column)
         found.uses += np.bincount(ids, minlength=len(found.uses))
-        characters, words = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        text_lengths(*text_buffers(column), characters, words)
+        characters, words = spelling.lengths(ids, offsets)
         row = {
             "num_bytes": len(text.encode()),
             "num_tokens": len(ids) + 1,
@@ -118,11 +128,30 @@ def fertility_of_texts(encoder: Encoder, texts: Iterable[tuple[str, str, str]]) 
     return found.as_json(encoder)
 
 
-def count_uses(shard: TokenShard, uses: npt.NDArray[np.int64]) -> None:
-    """Add how often each id [vocab_size] stands in a file."""
-    for start in range(0, shard.num_tokens, CHUNK_TOKENS):
-        ids = shard.tokens(start, min(start + CHUNK_TOKENS, shard.num_tokens))
-        uses += np.bincount(ids, minlength=len(uses))
+class Spelling:
+    """Characters and words of documents, from their ids."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        pieces = encoder.spelled()
+        self.ends = np.r_[0, np.cumsum([len(piece) for piece in pieces])].astype(np.int64)
+        self.pieces = np.frombuffer(b"".join(pieces), dtype=np.uint8)
+
+    def lengths(
+        self, ids: npt.NDArray[Any], offsets: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """(characters, words), both [documents], of ids[offsets[i] : offsets[i + 1]]."""
+        from corpusmill.stages.kernels.spelled_ids import spell
+        from corpusmill.stages.kernels.text_lengths import text_lengths
+
+        ids = ids.astype(np.int64)
+        data = np.empty(int((self.ends[ids + 1] - self.ends[ids]).sum()), dtype=np.uint8)
+        ends = np.zeros(len(offsets), dtype=np.int64)
+        spell(ids, offsets, self.ends, self.pieces, data, ends[1:])
+        characters, words = np.zeros(len(ends) - 1, np.int64), np.zeros(len(ends) - 1, np.int64)
+        for array in (data, ends):
+            array.setflags(write=False)  # as `text_buffers` gives them
+        text_lengths(data, ends, characters, words)
+        return characters, words
 
 
 def piece_report(encoder: Encoder, uses: npt.NDArray[np.int64]) -> dict[str, Any]:

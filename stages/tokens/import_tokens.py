@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from corpusmill.pipeline.document import text_buffers
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.fingerprint import code_hash
 from corpusmill.pipeline.phases import Desk, Phase, Unit
 from corpusmill.pipeline.receipts import Books
 from corpusmill.pipeline.run_folder import RunFolder
-from corpusmill.stages.kernels.text_lengths import text_lengths
 from corpusmill.stages.tokens.buckets import ALL, VAL
 from corpusmill.stages.tokens.encode import INDEX_COLUMNS, opened
 from corpusmill.stages.tokens.encoder import Encoder
@@ -132,19 +130,13 @@ def document_row(
     identity: str, source: str, number: int, start: int, ids: npt.NDArray[np.int64], encoder: Encoder
 ) -> dict[str, Any]:
     """A document's line of docs.parquet."""
-    column = pa.array([encoder.decode(ids)], pa.large_string())
-    data, offsets = text_buffers(column)
-    characters, words = np.zeros(1, np.int64), np.zeros(1, np.int64)
-    text_lengths(data, offsets, characters, words)
     return {
         "id": identity,
         "source": source,
         "row": number,
         "token_start": start,
         "num_tokens": len(ids) + 1,
-        "num_bytes": int(offsets[-1] - offsets[0]),
-        "num_characters": int(characters[0]),
-        "num_words": int(words[0]),
+        "num_bytes": len(encoder.decode(ids).encode()),
         "lossless": True,  # the ids are what there is
     }
 

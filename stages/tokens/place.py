@@ -34,7 +34,7 @@ BLOCK_TOKENS = 1 << 22
 """Tokens merged at a time."""
 DOCUMENT_COLUMNS = (
     *("id", "source", "url", "lang", "row", "token_start", "num_tokens"),
-    *("num_bytes", "num_characters", "num_words", "lossless"),
+    *("num_bytes", "lossless"),
 )
 
 
@@ -102,10 +102,10 @@ class HashBins:
 
 def add_to_bins(bins: dict[tuple[str, str], HashBins], source: str, index: pa.Table) -> None:
     """Add the documents of an encoded part to the bins of its (source, bucket)."""
-    buckets = np.asarray(one_chunk(index, "bucket").to_numpy(zero_copy_only=False), dtype=object)
+    buckets = cast("Any", one_chunk(index, "bucket")).dictionary_encode()
     hashes, tokens = integers(one_chunk(index, "hash"), np.uint64), integers(one_chunk(index, "num_tokens"))
-    for bucket in set(buckets.tolist()):
-        mine = buckets == bucket
+    for number, bucket in enumerate(buckets.dictionary.to_pylist()):
+        mine = np.flatnonzero(integers(buckets.indices) == number)
         bins.setdefault((source, bucket), HashBins()).add(hashes[mine], tokens[mine])
 
 
@@ -223,12 +223,14 @@ class Stretches:
         counts = integers(one_chunk(self.documents, "num_tokens"))
         ends = np.cumsum(counts)
         files: dict[str, pa.NativeFile] = {}
+        ids = np.empty(0, dtype)
         first = 0
         try:
             while first < len(counts):
                 base = ends[first] - counts[first]
                 last = max(first + 1, int(np.searchsorted(ends, base + BLOCK_TOKENS, side="right")))
-                ids = np.empty(int(ends[last - 1] - base), dtype)
+                if len(ids) < ends[last - 1] - base:
+                    ids = np.empty(int(max(ends[last - 1] - base, min(BLOCK_TOKENS, ends[-1]))), dtype)
                 starts = np.empty(last - first, np.int64)
                 mine = self.stretch[first:last]
                 filled = 0

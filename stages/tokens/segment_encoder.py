@@ -54,6 +54,13 @@ class SegmentEncoder(SentencePieceLibrary):
         encode_texts(data, offsets, self.tables, self.table, end, ids, ends[1:])
         return ids[: ends[-1]], ends
 
+    def lossless(
+        self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        if self.keeps_text and self.model.byte_fallback and not self.table.numbers[4]:
+            return np.ones(len(texts), dtype=np.bool_)  # no text so far had the space mark, or an unknown character
+        return super().lossless(texts, ids, offsets)
+
     def share_answered(self) -> float:
         """Share of segments so far that the table answered."""
         return float(self.table.numbers[2] / max(1, self.table.numbers[1]))

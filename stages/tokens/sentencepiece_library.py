@@ -9,7 +9,7 @@ from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.kernels.lost_text import texts_with_id, texts_with_mark
 from corpusmill.stages.tokens.encoder import NO_END, Room, TokenizerCard, joined_lists, new_room
-from corpusmill.stages.tokens.model_proto import BPE, CONTROL, UNIGRAM, UNKNOWN, SentencePieceModel
+from corpusmill.stages.tokens.model_proto import BPE, BYTE, CONTROL, UNIGRAM, UNKNOWN, Piece, SentencePieceModel
 
 
 def sentencepiece_card(model: SentencePieceModel, end_of_document: int | str | None = None) -> TokenizerCard:
@@ -46,10 +46,9 @@ class SentencePieceLibrary:
 
         self.card = card
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        model = SentencePieceModel(data)
-        self.unknown = next(index for index, piece in enumerate(model.pieces) if piece.type == UNKNOWN)
-        self.keeps_text = model.keeps_text
-        self.has_bytes = model.byte_fallback  # then nothing is unknown
+        self.model = SentencePieceModel(data)
+        self.unknown = next(index for index, piece in enumerate(self.model.pieces) if piece.type == UNKNOWN)
+        self.keeps_text = self.model.keeps_text
 
     def encode(
         self, texts: Column, end: int = NO_END, room: Room = new_room
@@ -62,6 +61,9 @@ class SentencePieceLibrary:
     def piece(self, token: int) -> str:
         return str(self.processor.id_to_piece(token))
 
+    def spelled(self) -> list[bytes]:
+        return [spelled_piece(piece) for piece in self.model.pieces]
+
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
@@ -71,6 +73,15 @@ class SentencePieceLibrary:
             return np.array([self.decode(found[found != end]) == text for text, found in pairs], dtype=np.bool_)
         lost = np.zeros(len(texts), dtype=np.bool_)
         texts_with_mark(*text_buffers(texts), lost)  # it decodes to a space
-        if not self.has_bytes:
+        if not self.model.byte_fallback:  # else nothing is unknown
             texts_with_id(ids, offsets, self.unknown, lost)
         return ~lost
+
+
+def spelled_piece(piece: Piece) -> bytes:
+    """The bytes that a piece stands for; an unknown one, whatever it was, is the replacement character."""
+    if piece.type == BYTE:
+        return bytes([int(piece.text[3:5], 16)])
+    if piece.type in (CONTROL, UNKNOWN):
+        return b"" if piece.type == CONTROL else "\ufffd".encode()
+    return piece.text.replace("\u2581", " ").encode()
