@@ -86,3 +86,51 @@ def test_pages_of_the_web_are_nearly_all_readable() -> None:
     assert len(decoded) == 200
     assert sum(page is None for page in decoded) == 0
     assert sum("\ufffd" in (page or "") for page in decoded) <= 6
+
+
+TRADITIONAL = "臺灣大學的研究人員今天宣布，他們在人工智慧領域取得了新的進展，研究歷時三年，並得到了委員會的資助。"
+
+
+@pytest.mark.parametrize(("text", "encoding"), [*CASES, (TRADITIONAL, "big5")])
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii"])
+def test_a_server_that_says_latin_1_knows_less_than_the_page(text: str, encoding: str, label: str) -> None:
+    page = as_page(text, f'<meta charset="{encoding}">')
+    assert decode_page(page.encode(encoding), f"text/html; charset={label}") == page
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"), [case for case in [*CASES, (TRADITIONAL, "big5")] if case[0] not in (RUSSIAN, GERMAN)]
+)
+def test_east_asian_text_that_is_called_latin_1(text: str, encoding: str) -> None:
+    page = as_page(text, '<meta charset="iso-8859-1">')
+    assert decode_page(page.encode(encoding), "text/html; charset=iso-8859-1") == page
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GERMAN,
+        "Le théâtre où naquit l'œuvre, à la fenêtre : « déjà vu », ça et là, Noël.",
+        "El niño comió piñas; ¿cuándo volverá? ¡Mañana!",
+        "Smörgåsbord på svenska är väldigt gott.",
+    ],
+)
+@pytest.mark.parametrize("times", [1, 20])
+def test_latin_1_stays_latin_1(text: str, times: int) -> None:
+    page = as_page(text * times)
+    for meta in ("", '<meta charset="iso-8859-1">'):
+        page = as_page(text * times, meta)
+        assert decode_page(page.encode("cp1252"), "text/html; charset=iso-8859-1") == page
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "encoding"),
+    [
+        ("똠방각하와 펲시콜라, 햏자의 샾", "euc-kr", "cp949"),
+        ("①㈱髙﨑 ～", "shift_jis", "cp932"),
+        ("镕 € 㐀", "gb2312", "gb18030"),
+    ],
+)
+def test_characters_that_browsers_read_beyond_the_standard(text: str, label: str, encoding: str) -> None:
+    page = as_page(text)
+    assert decode_page(page.encode(encoding), f"text/html; charset={label}") == page

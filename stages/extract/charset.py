@@ -4,6 +4,9 @@ What is valid UTF-8 and not plain ASCII is UTF-8 whatever header and page claim 
 by chance fall by half per letter at least); plain ASCII reads the same in all but the escape-coded sets. Otherwise the
 labels of the HTTP header, of the page's meta tag and of uchardet's guess are tried in that order, each by the WHATWG
 table of names (a "latin1" is Windows-1252). The first that fits without a gap wins, else the one with fewest gaps.
+
+Latin-1 fits nearly every byte, and is what servers and templates say that know nothing. So it comes last where the page
+names another set, or uchardet guesses an East Asian one; browsers would show such a page as "ÄãºÃ".
 """
 
 import codecs
@@ -43,7 +46,7 @@ def decode_page(content: bytes, content_type: str | None) -> str | None:
 
 
 def _labels(content: bytes, content_type: str | None) -> list[str]:
-    """Python names of the charsets that header, page and detector give, each once, in that order."""
+    """Python names of the charsets that header, page and detector give, each once, in the order of belief."""
     from resiliparse.parse.encoding import detect_encoding, map_encoding_to_html5
 
     header = HEADER_CHARSET.search(content_type or "")
@@ -52,8 +55,10 @@ def _labels(content: bytes, content_type: str | None) -> list[str]:
     names = [map_encoding_to_html5(claim, fallback_utf8=False) for claim in claims if claim]
     guess = detect_encoding(content, html5_compatible=False) or "utf-8"
     names += [map_encoding_to_html5(guess, fallback_utf8=False) or guess, "utf-8"]
-    python_names = [PYTHON_NAMES.get(name.lower(), name) for name in names if name]
-    return [name for name in dict.fromkeys(python_names) if _is_known(name)]
+    *claimed, guessed, last = [PYTHON_NAMES.get(name.lower(), name) for name in names if name]
+    believed = [name for name in claimed if name != LATIN_1]
+    believed += [guessed] if guessed in EAST_ASIAN and not believed else []
+    return [name for name in dict.fromkeys([*believed, *claimed, guessed, last]) if _is_known(name)]
 
 
 def _is_known(name: str) -> bool:
@@ -63,8 +68,12 @@ def _is_known(name: str) -> bool:
         return False
 
 
-PYTHON_NAMES = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs"}
+PYTHON_NAMES = {"gbk": "gb18030", "gb2312": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949", "big5": "big5hkscs"}
 """The supersets that browsers read under these names."""
+
+
+LATIN_1 = "cp1252"
+EAST_ASIAN = ("gb18030", "big5hkscs", "cp932", "cp949", "euc_jp", "iso2022_jp")
 
 
 def _if_readable(text: str) -> str | None:
