@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from corpusmill.pipeline.errors import Problem, RecipeError, RequestError
+from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.settings import NAME, SettingProblem, build_settings, nearest
 from corpusmill.pipeline.stage import Stage, measure_settings
 from corpusmill.pipeline.stage_entry import StageEntry
@@ -88,12 +89,20 @@ class Recipe:
         return cls.parse(text, str(path), catalog, overrides)
 
     @classmethod
-    def parse(cls, text: str, file: str, catalog: Catalog, overrides: tuple[str, ...] = ()) -> "Recipe":
-        """The recipe in a text; `file` is its name in errors."""
+    def of_run(cls, run: RunFolder, catalog: Catalog, overrides: tuple[str, ...] = ()) -> "Recipe":
+        """The recipe that a run was built from. Nothing that it reads is opened again, so variables may be unset."""
+        text = run.read_bytes("resolved.yaml").decode()
+        return cls.parse(text, f"{run.url}/resolved.yaml", catalog, overrides, built=True)
+
+    @classmethod
+    def parse(
+        cls, text: str, file: str, catalog: Catalog, overrides: tuple[str, ...] = (), *, built: bool = False
+    ) -> "Recipe":
+        """The recipe in a text; `file` is its name in errors. Of one that is built, unset variables stay as written."""
         tree, lines = load_yaml(text, file)
         for override in overrides:
             _override(tree, override, file)
-        return _Reader(file, lines, catalog).recipe(tree)
+        return _Reader(file, lines, catalog, built).recipe(tree)
 
     @classmethod
     def build(cls, tree: Mapping[str, Any], catalog: Catalog) -> "Recipe":
@@ -137,8 +146,8 @@ def _stage_item(stages: list[Any], name: str, file: str, override: str) -> Any:
 class _Reader:
     """Turns the tree of a recipe into typed values and collects problems on the way."""
 
-    def __init__(self, file: str, lines: dict[KeyPath, int], catalog: Catalog) -> None:
-        self.file, self.lines, self.catalog = file, lines, catalog
+    def __init__(self, file: str, lines: dict[KeyPath, int], catalog: Catalog, built: bool = False) -> None:
+        self.file, self.lines, self.catalog, self.built = file, lines, catalog, built
         self.problems: list[Problem] = []
         self.variables: dict[str, str] = {}
 
@@ -200,8 +209,9 @@ class _Reader:
             return self.variables[name]
         if name in os.environ:
             return os.environ[name]
-        self.problem(path, f"${{{name}}} is neither a variable of the recipe nor of the environment")
-        return ""
+        if not self.built:
+            self.problem(path, f"${{{name}}} is neither a variable of the recipe nor of the environment")
+        return f"${{{name}}}"
 
     def _sources(self, tree: Any) -> tuple[Source, ...]:
         if not isinstance(tree, dict) or not tree:

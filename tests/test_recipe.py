@@ -9,6 +9,7 @@ from corpusmill.pipeline.build import plan_phases
 from corpusmill.pipeline.check import check_recipe
 from corpusmill.pipeline.errors import RecipeError
 from corpusmill.pipeline.recipe import Recipe
+from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.stage import Rule
 from corpusmill.stages.names import StageTable, token_phases
 
@@ -182,6 +183,14 @@ def test_variables_of_the_environment_are_stored_by_name(tmp_path: Path, monkeyp
     recipe = load(tmp_path, GOOD.replace("${data}", "${MY_SECRET_PLACE}"))
     assert recipe.sources[0].paths == (f"{tmp_path}/*.jsonl",)
     assert "${MY_SECRET_PLACE}" in resolved(recipe)
+    run = RunFolder(str(tmp_path / "run"))
+    run.put("resolved.yaml", resolved(recipe).encode())
+    monkeypatch.delenv("MY_SECRET_PLACE")
+    with pytest.raises(RecipeError, match="neither a variable"):
+        Recipe.load(tmp_path / "run" / "resolved.yaml", StageTable())
+    built = Recipe.of_run(run, StageTable(), ("tokenizer.vocab_size=3000",))
+    assert built.sources[0].paths == ("${MY_SECRET_PLACE}/*.jsonl",)
+    assert built.sections["tokenizer"].vocab_size == 3000
 
 
 VARIED = """\

@@ -88,7 +88,7 @@ def recipe_and_folder(place: str, run_url: str | None, overrides: tuple[str, ...
 
     given = Path(place)
     if given.is_dir():
-        recipe, url = Recipe.load(given / "resolved.yaml", StageTable(), overrides), run_url or place
+        recipe, url = Recipe.of_run(RunFolder(place), StageTable(), overrides), run_url or place
     else:
         recipe = Recipe.load(given, StageTable(), overrides)
         url = run_url or f"runs/{recipe.name}"

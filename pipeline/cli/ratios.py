@@ -18,11 +18,12 @@ name_option = click.option("--name", default="main", show_default=True, help="Na
 def recipe_and_run(place: str, run_url: str | None) -> tuple[Any, Path]:
     """The recipe at a place, and its run folder, which must hold token shards."""
     from corpusmill.pipeline.recipe import Recipe
+    from corpusmill.pipeline.run_folder import RunFolder
     from corpusmill.stages.names import StageTable
 
     given = Path(place)
     if given.is_dir():
-        recipe, run = Recipe.load(given / "resolved.yaml", StageTable()), given
+        recipe, run = Recipe.of_run(RunFolder(place), StageTable()), given
     else:
         recipe = Recipe.load(given, StageTable())
         run = Path(run_url or f"runs/{recipe.name}")

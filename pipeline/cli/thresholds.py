@@ -48,9 +48,7 @@ def what_if(run: str, rules: tuple[str, ...], as_json: bool) -> None:
             continue
         name, when = (named[1], named[2]) if named else (f"what-if({' '.join(rule.split())})", rule)
         extra.append(Rule(name, when=when, columns=check_expression(when)))
-    text = folder.read_bytes("resolved.yaml").decode()
-    before = Recipe.parse(text, "resolved.yaml", StageTable())
-    after = Recipe.parse(text, "resolved.yaml", StageTable(), tuple(overrides))
+    before, after = (Recipe.of_run(folder, StageTable(), changes) for changes in ((), tuple(overrides)))
     found = do_what_if(folder, before, after, plan_phases(after, token_phases), extra)
     if as_json:
         print_json({"format": 1, "run": run} | found)
