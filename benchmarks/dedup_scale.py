@@ -5,7 +5,7 @@
 `--input` is a folder that `short_documents.py` made. For each number, `corpusmill build` of `minhash` with its default
 settings on the first files runs in a process of its own on one core. Wall and CPU time are printed, the peak of its
 memory, and fates: a document dropped for one of another group is wrong; in one group of a hundred the rule is worked
-out by brute force over exact sets, and what it drops and banding missed is counted.
+out by brute force over exact sets: what it drops and banding missed is counted, what only the build dropped is listed.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 import zstandard
 
 FILE_DOCUMENTS = 250_000
+Shingles = set[tuple[str, ...]]
 THRESHOLD = 0.75
 WORKER = """
 import json, resource, sys, time
@@ -84,53 +85,70 @@ def measure(files: list[Path]) -> dict[str, Any]:
 def fates(run: Path, files: list[Path]) -> dict[str, Any]:
     """Counts over all dropped documents, and against brute force on a sample of groups."""
     dropped: Counter[str] = Counter()
-    lost: set[str] = set()
+    lost: dict[str, tuple[str, float]] = {}  # its winner and their similarity
     wrong = limited = 0
+    columns = ("id", "winner_id", "similarity")
     for path in (run / "evidence/minhash/verify").glob("*.parquet"):
-        table = pq.read_table(path, columns=["id", "winner_id", "limited"])
+        table = pq.read_table(path, columns=[*columns, "limited"])
         limited += sum(table.column("limited").to_pylist())
-        for name, winner in zip(*(table.column(key).to_pylist() for key in ("id", "winner_id")), strict=True):
+        for name, winner, similarity in zip(*(table.column(key).to_pylist() for key in columns), strict=True):
             if winner is not None:
                 group, _, edit = name.split("/")[-1].split("-")
                 dropped[edit] += 1
                 wrong += winner.split("/")[-1].split("-")[0] != group
                 if int(group) % 100 == 0:
-                    lost.add(name.split("/")[-1])
-    expected = by_brute_force(files)
-    missed = expected - lost
+                    lost[name.split("/")[-1]] = (winner.split("/")[-1], similarity)
+    expected, sets = by_brute_force(files)
+    missed, unexpected = expected - set(lost), set(lost) - expected
     return {
         "dropped": dict(sorted(dropped.items())),
         "for_another_group": wrong,
         "kept_without_all_comparisons": limited,
         "sampled_expected": len(expected),
         "sampled_missed": len(missed),
-        "sampled_unexpected": len(lost - expected),
+        "sampled_unexpected": len(unexpected),
+        "unexpected": [
+            {
+                "dropped": name,
+                "for": lost[name][0],
+                "similarity": lost[name][1],
+                "by_brute_force": jaccard(sets[name], sets[lost[name][0]]),
+                "winner_expected_to_go": lost[name][0] in expected,
+            }
+            for name in sorted(unexpected)
+        ],
         "recall": 1 - len(missed) / max(1, len(expected)),
     }
 
 
-def by_brute_force(files: list[Path]) -> set[str]:
-    """Ids dropped by the rule (longest first, ties by id) in every hundredth group, over sets of word 5-grams."""
-    groups: dict[str, list[tuple[int, str, set[tuple[str, ...]]]]] = defaultdict(list)
+def by_brute_force(files: list[Path]) -> tuple[set[str], dict[str, Shingles]]:
+    """Ids dropped by the rule (longest first, ties by id) in every hundredth group, and the word 5-grams of its ids."""
+    groups: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    sets: dict[str, Shingles] = {}
     for path in files:
         with zstandard.open(path, "rb") as raw:
             for line in io.TextIOWrapper(raw, encoding="utf-8", newline="\n"):
                 group = line[8 : line.index("-")]  # {"id": "123-...
                 if group.endswith("00") or group == "0":
                     record = json.loads(line)
-                    groups[group].append((-len(record["text"].encode()), record["id"], shingles(record["text"])))
+                    groups[group].append((-len(record["text"].encode()), record["id"]))
+                    sets[record["id"]] = shingles(record["text"])
     lost: set[str] = set()
     for members in groups.values():
-        kept: list[set[tuple[str, ...]]] = []
-        for _, name, mine in sorted(members, key=lambda member: member[:2]):
-            if any(len(mine & theirs) >= THRESHOLD * len(mine | theirs) for theirs in kept):
+        kept: list[str] = []
+        for _, name in sorted(members):
+            if any(jaccard(sets[name], sets[other]) >= THRESHOLD for other in kept):
                 lost.add(name)
             else:
-                kept.append(mine)
-    return lost
+                kept.append(name)
+    return lost, sets
 
 
-def shingles(text: str) -> set[tuple[str, ...]]:
+def jaccard(left: Shingles, right: Shingles) -> float:
+    return len(left & right) / max(1, len(left | right))
+
+
+def shingles(text: str) -> Shingles:
     """Word 5-grams, folded as FineWeb has it as far as this corpus needs."""
     words = re.sub(r"\d+", "0", text.casefold()).replace("_", " ")
     tokens = re.findall(r"\w+", re.sub(r"0[.,]0", "0", words))
