@@ -37,41 +37,40 @@ def sample_windows(
     num_found = 0
     block = BLOCK_WINDOWS + length - 1  # bytes looked at together: a document of any size needs the same memory
     hashes = np.empty(block, dtype=np.uint64)
-    queue = np.empty(block, dtype=np.int64)
     periods = np.empty(block, dtype=np.uint8)
     for row in range(len(offsets) - 1):
         num_windows = offsets[row + 1] - offsets[row] - length + 1
-        own = num_found  # of this row: found[own:num_found]
+        own = num_found  # of this row: found[own:num_found]; the last is open
+        open_period = open_stop = open_place = 0
         for start in range(0, num_windows, BLOCK_WINDOWS):
             some = min(BLOCK_WINDOWS, num_windows - start)
             text = data[offsets[row] + start : offsets[row] + start + some + length - 1]
             roll(text, size, uint64(SAMPLE_BASE), hashes)
             find_periods(text, length, periods)
-            head = tail = 0  # queue[head:tail]: k-grams that may yet be least, their hashes ascending
+            place, least = 0, uint64(0xFFFFFFFFFFFFFFFF)
             for gram in range(width - 1):
-                while tail > head and hashes[queue[tail - 1]] >= hashes[gram]:
-                    tail -= 1
-                queue[tail] = gram
-                tail += 1
+                if hashes[gram] <= least:
+                    place, least = gram, hashes[gram]
             for window in range(some):
                 gram = window + width - 1
-                while tail > head and hashes[queue[tail - 1]] >= hashes[gram]:
-                    tail -= 1
-                queue[tail] = gram
-                tail += 1
-                while queue[head] < window:
-                    head += 1
+                if hashes[gram] <= least:
+                    place, least = gram, hashes[gram]
+                elif place < window:  # the sample is left behind: once in 34 windows at length 100
+                    place, least = window, hashes[window]
+                    for other in range(window + 1, gram + 1):
+                        if hashes[other] <= least:
+                            place, least = other, hashes[other]
                 repeated = int(periods[window])
-                place = queue[head] if repeated == 0 else least_rotation(text, window, repeated)
-                if num_found > own:
-                    before = found[num_found - 1]
-                    if (
-                        before[1] == repeated
-                        and before[3] + before[4] == start + window
-                        and (repeated > 0 or before[2] == start + place)
-                    ):
-                        before[4] += 1
-                        continue
+                if (
+                    num_found > own
+                    and open_period == repeated
+                    and open_stop == start + window
+                    and (repeated > 0 or open_place == start + place)
+                ):
+                    found[num_found - 1, 4] += 1
+                    open_stop += 1
+                    continue
+                open_period, open_stop, open_place = repeated, start + window + 1, start + place
                 if num_found == len(keys):
                     more_keys = np.empty(2 * num_found, dtype=np.uint64)
                     more = np.empty((2 * num_found, 5), dtype=np.int32)
@@ -80,11 +79,12 @@ def sample_windows(
                 if repeated == 0:
                     keys[num_found] = mix(hashes[place])  # least hashes are small; keys fill their range
                 else:
+                    open_place = start + least_rotation(text, window, repeated)
                     value = uint64(repeated)
-                    for at in range(place, place + repeated):
+                    for at in range(open_place - start, open_place - start + repeated):
                         value = mix(value ^ uint64(text[at]))
                     keys[num_found] = value
-                found[num_found, 0], found[num_found, 1], found[num_found, 2] = row, repeated, start + place
+                found[num_found, 0], found[num_found, 1], found[num_found, 2] = row, repeated, open_place
                 found[num_found, 3], found[num_found, 4] = start + window, 1
                 num_found += 1
     return keys[:num_found], found[:num_found]
