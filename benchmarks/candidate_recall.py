@@ -167,7 +167,9 @@ def datasketch_signatures(sets: Sets, num_seeds: int) -> Signatures:
     for seed in range(num_seeds):
         drawn = None
         for row, members in enumerate(sets):
-            sketch = MinHash(num_perm=BANDS * ROWS, seed=seed + 1, hashfunc=identity, permutations=drawn)
+            sketch = MinHash(
+                num_perm=BANDS * ROWS, seed=seed + 1, hashfunc=identity, permutations=drawn, scheme="affine32"
+            )
             drawn = sketch.permutations
             sketch.update_batch(np.unique(members).tolist())
             made[seed, row] = sketch.hashvalues
