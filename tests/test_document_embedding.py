@@ -11,11 +11,11 @@ pytest.importorskip("torch")
 
 import sentencepiece
 import torch
-from safetensors.torch import save_file
 from small_corpus import run_recipe
+from small_proxy import small_parameters, write_proxy
 
 from corpusmill.mixtures.proxy.document_embedding import ProxyEmbedding
-from corpusmill.mixtures.proxy.transformer import final_states, initial_parameters, shape_of
+from corpusmill.mixtures.proxy.transformer import final_states, shape_of
 from corpusmill.pipeline.parts import final_parts, read_part
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.stage import Scratch
@@ -26,20 +26,7 @@ LENGTH = 8
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("proxy")
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(["the cat sat on a mat", "a dog and a cat", "dogs sat and cats sat on the dog"] * 20),
-        model_prefix=str(folder / "tokenizer"),
-        vocab_size=300,
-        model_type="bpe",
-        byte_fallback=True,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
-    vocab_size = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model")).GetPieceSize()
-    save_file(initial_parameters(shape_of("30k", vocab_size), [5]), folder / "model.safetensors")
-    (folder / "result.json").write_text(json.dumps({"size": "30k"}))
-    return folder
+    return write_proxy(tmp_path_factory.mktemp("proxy"))
 
 
 def test_embeddings_are_means_of_states(trained: Path) -> None:
@@ -51,7 +38,7 @@ def test_embeddings_are_means_of_states(trained: Path) -> None:
     assert {name: column.type for name, column in columns.items()} == stage.adds()
     processor = sentencepiece.SentencePieceProcessor(model_file=str(trained / "tokenizer.model"))
     shape = shape_of("30k", processor.GetPieceSize())
-    parameters = initial_parameters(shape, [5])
+    parameters = small_parameters(shape.vocab_size)
     for text, found in zip(TEXTS, columns["proxy_embedding"].to_pylist(), strict=True):
         ids = processor.EncodeAsIds(text or "")[:20]
         if not ids:

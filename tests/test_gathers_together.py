@@ -68,6 +68,15 @@ def recipe(folder: Path, place: Path, memory: str = "512MiB") -> dict[str, Any]:
         "gather_memory": memory,
         "sources": {"s": {"read": "jsonl", "paths": [f"{folder}/*.jsonl"], "id": "id"}},
         "stages": [
+            "words",
+            {
+                "quality_buckets": {
+                    "scores": ["words_count", "words_longest_word"],
+                    "combine": "mean",
+                    "num_buckets": 5,
+                    "levels": {"low": 0, "high": 3},
+                }
+            },
             "exact",
             {"minhash": {"min_similarity": 0.6, "bands": 20, "rows": 4}},
             {"known": {"index": str(place / "index")}},
@@ -79,14 +88,14 @@ def recipe(folder: Path, place: Path, memory: str = "512MiB") -> dict[str, Any]:
     }
 
 
-def fates(run: Path) -> dict[str, str]:
-    """id -> text with everything cut, of what stayed."""
+def fates(run: Path) -> dict[str, tuple[str, str]]:
+    """id -> text with everything cut, and level of quality, of what stayed."""
     folder = RunFolder(str(run))
     return {
-        line["id"]: line["text"]
+        line["id"]: (line["text"], line["quality_bucket_level"])
         for part in final_parts(folder)
-        for batch in read_part(folder, part, text=True)
-        for line in batch.select(["id", "text"]).to_pylist()
+        for batch in read_part(folder, part, ["quality_bucket_level"], text=True)
+        for line in batch.select(["id", "text", "quality_bucket_level"]).to_pylist()
     }
 
 
@@ -127,8 +136,9 @@ def test_every_gather_has_something_to_do(place: Path) -> None:
     assert kinds == {"exact", "minhash", "known", "semantic"}
     left = fates(place / "straight")
     assert 40 < len(left) < 115
-    assert sum(BOILERPLATE in text for text in left.values()) == 1
-    assert not any(ITEM in text for text in left.values())
+    assert sum(BOILERPLATE in text for text, _ in left.values()) == 1
+    assert not any(ITEM in text for text, _ in left.values())
+    assert {level for _, level in left.values()} == {"low", "high"}
 
 
 @settings(max_examples=2, suppress_health_check=[HealthCheck.function_scoped_fixture])

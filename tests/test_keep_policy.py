@@ -4,7 +4,7 @@ import pytest
 from gather_rounds import documents
 
 from corpusmill.pipeline.columns import take_rows
-from corpusmill.stages.gather.keep_policy import ORDER, Keep, best_first, group_bounds, order_columns
+from corpusmill.stages.gather.keep_policy import ORDER, Keep, KeepSettings, best_first, group_bounds
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_order(keep: Keep, by: str | None, prefer: tuple[str, ...], expected: st
         sources=["web", "books", "web", "wiki"],
         score=pa.array([1.0, None, 2.0, None]),
     )
-    rows = pa.table(order_columns(batch, keep, by, prefer), schema=ORDER)
+    rows = pa.table(KeepSettings(keep=keep, by=by, prefer_sources=tuple(prefer)).order_columns(batch), schema=ORDER)
     for order in (np.arange(4), np.array([3, 1, 0, 2])):
         shuffled = take_rows(rows, order).append_column("key", pa.array([0] * 4, pa.uint64()))
         ids = shuffled.column("id").to_pylist()
@@ -35,7 +35,7 @@ def test_order(keep: Keep, by: str | None, prefer: tuple[str, ...], expected: st
 
 def test_repeated_ids_are_told_apart_by_row() -> None:
     batch = documents(["x", "x"], ids=["a", "a"], first_row=5)
-    rows = pa.table(order_columns(batch, "first", None, ()), schema=ORDER)
+    rows = pa.table(KeepSettings(keep="first").order_columns(batch), schema=ORDER)
     assert best_first(take_rows(rows, np.array([1, 0])), ()).tolist() == [1, 0]
 
 

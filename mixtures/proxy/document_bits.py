@@ -9,33 +9,25 @@ windows of `sequence_length`. Slow on CPUs: for samples. Needs the extra `proxy`
 lies in `mixtures/` because it is a proxy that measures.
 """
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
+from corpusmill.mixtures.proxy.proxy_reading import ProxyReader, ReadingSettings, first_ids
 from corpusmill.pipeline.document import Batch, Column
-from corpusmill.pipeline.errors import DamagedFileError, RequestError
-from corpusmill.pipeline.stage import Kind, Rule, Scratch, StageSettings, threshold
+from corpusmill.pipeline.errors import RequestError
+from corpusmill.pipeline.stage import Rule, Scratch, threshold
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyBits(StageSettings):
+class ProxyBits(ReadingSettings):
     """`proxy_bits_per_byte` of the part of the document that was read; null for an empty text."""
 
     name: ClassVar[str] = "proxy_bits"
-    kind: ClassVar[Kind] = "measure"
-    depends: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "sentencepiece")
-    extra: ClassVar[str | None] = "proxy"
 
-    model: Path  # the folder of a training: model.safetensors and result.json
-    tokenizer: Path  # the sentencepiece model of its run
-    sequence_length: int = 512
     max_tokens: int = 2048  # of a document
-    batch_tokens: int = 8192
     max_bits: float | None = threshold(None)
     min_bits: float | None = threshold(None)
 
@@ -54,18 +46,12 @@ class ProxyBits(StageSettings):
             made.append(Rule("proxy_bits.too_few", value=("proxy_bits_per_byte",), op="<", limit=self.min_bits))
         return tuple(made)
 
-    def files(self) -> tuple[Path, ...]:
-        return (self.model / "model.safetensors", self.model / "result.json", self.tokenizer)
-
     def open(self) -> "ProxyBitsWorker":
-        return ProxyBitsWorker(self, *open_proxy(self.model, self.tokenizer))
+        return ProxyBitsWorker(self)
 
 
-class ProxyBitsWorker:
-    """Holds parameters [1, ...], their shape, and the tokenizer."""
-
-    def __init__(self, settings: ProxyBits, parameters: Any, shape: Any, processor: Any) -> None:
-        self.settings, self.parameters, self.shape, self.processor = settings, parameters, shape, processor
+class ProxyBitsWorker(ProxyReader):
+    """Holds the model and its tokenizer."""
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         from corpusmill.mixtures.proxy.evaluate import Window, summed_bits
@@ -89,48 +75,3 @@ class ProxyBitsWorker:
     def _read(self, text: str, ids: list[int]) -> str:
         """The part of the text that the ids spell."""
         return text if len(ids) < self.settings.max_tokens else str(self.processor.DecodeIds(ids))
-
-
-def first_ids(processor: Any, text: str, max_tokens: int) -> list[int]:
-    """The first ids; of a long text only as much is encoded as they can need: a piece has at most 64 characters."""
-    ids: list[int] = processor.EncodeAsIds(text[: 64 * max_tokens])
-    return ids[:max_tokens]
-
-
-def open_proxy(model: Path, tokenizer: Path) -> tuple[Any, Any, Any]:
-    """Parameters [1, ...] and shape of a training, and the sentencepiece model of its run."""
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
-    parameters, shape = load_model(model)
-    if processor.GetPieceSize() > shape.vocab_size:
-        raise RequestError(
-            f"{tokenizer}: has {processor.GetPieceSize()} pieces, the model {model} knows {shape.vocab_size}. "
-            "Give the tokenizer of its run."
-        )
-    return parameters, shape, processor
-
-
-def load_model(folder: Path) -> tuple[Any, Any]:
-    """Parameters [1, ...] and shape of a training's folder. DamagedFileError where it is none."""
-    from corpusmill.mixtures.proxy.transformer import shape_of
-
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        size = json.loads((folder / "result.json").read_text(encoding="utf-8"))["size"]
-        parameters = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise DamagedFileError(f"{folder}: holds no trained model: {error!r}. Train one: corpusmill train") from error
-    found = {name: tuple(value.shape[1:]) for name, value in parameters.items()}
-    vocab_size = found["embedding"][0]
-    for num_kv_heads in (0, 1, 2, 4, 8):
-        for tied in (True, False):
-            try:
-                shape = shape_of(size, vocab_size, num_kv_heads, tied)
-            except RequestError:
-                continue
-            if shape.parameter_shapes() == found:
-                return parameters, shape
-    raise DamagedFileError(f"{folder}: its weights are not of size {size}. Train the model again: corpusmill train")

@@ -9,34 +9,24 @@ trained for it does. Slow on CPUs; needs the extra `proxy`.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from corpusmill.mixtures.proxy.document_bits import first_ids, open_proxy
+from corpusmill.mixtures.proxy.proxy_reading import ProxyReader, ReadingSettings, first_ids
 from corpusmill.pipeline.document import Batch, Column
 from corpusmill.pipeline.errors import RequestError
-from corpusmill.pipeline.stage import Kind, Scratch, StageSettings
+from corpusmill.pipeline.stage import Scratch
 
 VECTOR: pa.DataType = pa.list_(pa.float32())
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProxyEmbedding(StageSettings):
+class ProxyEmbedding(ReadingSettings):
     """`proxy_embedding`: as many numbers as the model is wide; null for an empty text."""
 
     name: ClassVar[str] = "proxy_embedding"
-    kind: ClassVar[Kind] = "measure"
-    depends: ClassVar[tuple[str, ...]] = ("torch", "safetensors", "sentencepiece")
-    extra: ClassVar[str | None] = "proxy"
-
-    model: Path  # the folder of a training: model.safetensors and result.json
-    tokenizer: Path  # the sentencepiece model of its run
-    sequence_length: int = 512
-    max_tokens: int = 512  # of a document
-    batch_tokens: int = 8192
 
     def __post_init__(self) -> None:
         if self.sequence_length < 1 or self.max_tokens < 1:
@@ -45,18 +35,12 @@ class ProxyEmbedding(StageSettings):
     def adds(self) -> dict[str, pa.DataType]:
         return {"proxy_embedding": VECTOR}
 
-    def files(self) -> tuple[Path, ...]:
-        return (self.model / "model.safetensors", self.model / "result.json", self.tokenizer)
-
     def open(self) -> "ProxyEmbeddingWorker":
-        return ProxyEmbeddingWorker(self, *open_proxy(self.model, self.tokenizer))
+        return ProxyEmbeddingWorker(self)
 
 
-class ProxyEmbeddingWorker:
-    """Holds parameters [1, ...], their shape, and the tokenizer."""
-
-    def __init__(self, settings: ProxyEmbedding, parameters: Any, shape: Any, processor: Any) -> None:
-        self.settings, self.parameters, self.shape, self.processor = settings, parameters, shape, processor
+class ProxyEmbeddingWorker(ProxyReader):
+    """Holds the model and its tokenizer."""
 
     def measure(self, batch: Batch, scratch: Scratch) -> dict[str, Column]:
         from corpusmill.mixtures.proxy.evaluate import Window, batches

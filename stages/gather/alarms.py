@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,8 @@ import pyarrow as pa
 from corpusmill.pipeline.columns import flags, integers, one_chunk
 from corpusmill.pipeline.document import ROW_BITS
 from corpusmill.pipeline.errors import CorpusmillError
-from corpusmill.pipeline.stage import PartView, RowStream
+from corpusmill.pipeline.stage import PartView, RowStream, StageSettings
 from corpusmill.stages.gather.decisions import schema_of
-
-OnAlarm = Literal["warn", "stop"]
 
 TOTALS = schema_of(key=pa.uint64(), source=pa.string(), num_documents=pa.int64())  # key: the part's first row
 ALARMS = schema_of(
@@ -36,12 +34,13 @@ ALARMS = schema_of(
 NUM_EXAMPLES = 3
 
 
-class Limits(NamedTuple):
-    """When an alarm is raised, and what happens then."""
+@dataclass(frozen=True, kw_only=True)
+class AlarmSettings(StageSettings):
+    """The settings of a gather that say when an alarm is raised, and what happens then."""
 
-    source_share: float  # of a source's documents dropped
-    cluster_size: int
-    on_alarm: OnAlarm
+    alarm_source_share: float = 0.5  # of a source's documents dropped
+    alarm_cluster_size: int = 10_000
+    on_alarm: Literal["warn", "stop"] = "warn"
 
 
 def part_totals(part: PartView) -> pa.Table:
@@ -56,7 +55,7 @@ def part_totals(part: PartView) -> pa.Table:
 
 
 def raise_alarms(
-    stage: str, limits: Limits, totals: RowStream | None, found: RowStream | None, size_column: str
+    stage: str, limits: AlarmSettings, totals: RowStream | None, found: RowStream | None, size_column: str
 ) -> pa.Table:
     """The alarms as ALARMS, told in the log; CorpusmillError with all of them where `on_alarm` says stop.
 
@@ -73,13 +72,14 @@ def raise_alarms(
     return pa.Table.from_pylist(told, schema=ALARMS).sort_by("key")
 
 
-def _message(line: dict[str, Any], limits: Limits) -> str:
+def _message(line: dict[str, Any], limits: AlarmSettings) -> str:
     if line["kind"] == "source_share":
-        return f"source '{line['source']}' loses {line['value']:.1%} of its documents (limit {limits.source_share:.1%})"
-    return f"a cluster of {line['value']:,.0f} documents (limit {limits.cluster_size:,})"
+        limit = f"(limit {limits.alarm_source_share:.1%})"
+        return f"source '{line['source']}' loses {line['value']:.1%} of its documents {limit}"
+    return f"a cluster of {line['value']:,.0f} documents (limit {limits.alarm_cluster_size:,})"
 
 
-def _sources(limits: Limits, totals: RowStream | None, found: RowStream | None) -> Iterator[dict[str, Any]]:
+def _sources(limits: AlarmSettings, totals: RowStream | None, found: RowStream | None) -> Iterator[dict[str, Any]]:
     source_of: dict[int, str] = {}
     sizes: Counter[str] = Counter()
     for line in (line for table in _read(totals) for line in table.to_pylist()):
@@ -92,7 +92,7 @@ def _sources(limits: Limits, totals: RowStream | None, found: RowStream | None) 
         for part, count in zip(parts.tolist(), counts.tolist(), strict=True):
             lost[source_of[part]] += count
     shares = {source: lost[source] / sizes[source] for source in sorted(sizes)}
-    shares = {source: share for source, share in shares.items() if share > limits.source_share}
+    shares = {source: share for source, share in shares.items() if share > limits.alarm_source_share}
     examples = _examples(found, lambda key, _: source_of[key >> ROW_BITS], shares)
     for source, share in shares.items():
         yield {
@@ -100,16 +100,16 @@ def _sources(limits: Limits, totals: RowStream | None, found: RowStream | None) 
             "kind": "source_share",
             "source": source,
             "value": share,
-            "limit": limits.source_share,
+            "limit": limits.alarm_source_share,
             "examples": str(examples[source]),
         }
 
 
-def _clusters(limits: Limits, found: RowStream | None, size_column: str) -> Iterator[dict[str, Any]]:
+def _clusters(limits: AlarmSettings, found: RowStream | None, size_column: str) -> Iterator[dict[str, Any]]:
     heads: dict[int, int] = {}
     for table in _read(found, "key", "winner", size_column):
         sizes = integers(one_chunk(table, size_column))
-        large = flags(one_chunk(table, "winner").is_null(), False) & (sizes > limits.cluster_size)
+        large = flags(one_chunk(table, "winner").is_null(), False) & (sizes > limits.alarm_cluster_size)
         rows = integers(one_chunk(table, "key"), np.uint64)[large]
         heads |= dict(zip(rows.tolist(), sizes[large].tolist(), strict=True))
     examples = _examples(found, lambda _, winner: winner, heads)
@@ -119,7 +119,7 @@ def _clusters(limits: Limits, found: RowStream | None, size_column: str) -> Iter
             "kind": "cluster_size",
             "source": None,
             "value": float(heads[head]),
-            "limit": float(limits.cluster_size),
+            "limit": float(limits.alarm_cluster_size),
             "examples": str(examples[head]),
         }
 

@@ -15,17 +15,16 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.document import Column, text_buffers
-from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
-from corpusmill.stages.gather.alarms import Limits, OnAlarm, part_totals, raise_alarms
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream
+from corpusmill.stages.gather.alarms import AlarmSettings, part_totals, raise_alarms
 from corpusmill.stages.gather.canonical_url import canonical_url
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
     Keep,
+    KeepSettings,
     best_first,
-    check_policy,
     group_bounds,
-    order_columns,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ GROUPS = schema_of(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exact(StageSettings):
+class Exact(KeepSettings, AlarmSettings):
     """What counts as the same text, and which of the copies stays."""
 
     name: ClassVar[str] = "exact"
@@ -54,20 +53,9 @@ class Exact(StageSettings):
     """none: every byte counts; whitespace: runs of blanks are one and the ends do not count; words: letters and digits
     alone count, folded as `minhash` folds them."""
     keep: Keep = "first"
-    by: str | None = None  # the column of keep: highest or lowest
-    prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
-    alarm_source_share: float = 0.5
-    alarm_cluster_size: int = 10_000
-    on_alarm: OnAlarm = "warn"
-
-    def __post_init__(self) -> None:
-        check_policy(self.keep, self.by)
 
     def adds(self) -> dict[str, pa.DataType]:
         return {"exact_cluster_size": pa.int64()}  # copies of the text, itself included
-
-    def reads(self) -> tuple[str, ...]:
-        return (self.by,) if self.by else ()
 
     def rounds(self) -> tuple[Round, ...]:
         return (
@@ -101,8 +89,7 @@ class ExactWorker:
             else:
                 urls = [canonical_url(url) for url in batch.column("url").to_pylist()]
                 first, second, lengths = self._hash(pa.array(urls, pa.large_string()), "none")
-            ordering = order_columns(batch, settings.keep, settings.by, settings.prefer_sources)
-            table = pa.table({"key": first, "second": second, **ordering}, schema=HASHES)
+            table = pa.table({"key": first, "second": second, **settings.order_columns(batch)}, schema=HASHES)
             yield table.filter(pa.array(lengths > 0))
 
     def groups(self, rows: dict[str, pa.Table]) -> pa.Table:
@@ -135,9 +122,8 @@ class ExactWorker:
 
     def alarms(self, rows: dict[str, RowStream]) -> pa.Table:
         """Raised before `decide`, so that nothing is dropped where they stop the build."""
-        settings = self.settings
-        limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
-        return raise_alarms(settings.name, limits, rows.get("totals"), rows.get("groups"), "exact_cluster_size")
+        totals, groups = rows.get("totals"), rows.get("groups")
+        return raise_alarms(self.settings.name, self.settings, totals, groups, "exact_cluster_size")
 
     def decide(self, part: PartView, rows: dict[str, pa.Table]) -> pa.Table:
         found = rows_of(rows, "groups", GROUPS)

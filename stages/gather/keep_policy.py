@@ -6,6 +6,7 @@ neither the order of inputs nor the cutting into parts changes who stays.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -15,40 +16,51 @@ import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import integers
 from corpusmill.pipeline.document import Batch, Column
+from corpusmill.pipeline.stage import StageSettings
 from corpusmill.stages.gather.decisions import schema_of
 
 Keep = Literal["longest", "shortest", "first", "highest", "lowest"]
 """By `num_bytes`; by id alone (`first`); or by the measured column that `by` names, documents without it last."""
 
 ORDER = schema_of(row=pa.uint64(), id=pa.string(), place=pa.int32(), prefer=pa.float64())
-"""Columns of `order_columns`."""
+"""Columns of `KeepSettings.order_columns`."""
 
 
-def check_policy(keep: Keep, by: str | None) -> None:
-    """Raise ValueError where `keep` and `by` do not fit together."""
-    if (keep in ("highest", "lowest")) != (by is not None):
-        raise ValueError(
-            f"keep: {keep} with by: {by}: the measured column `by` goes with keep: highest or lowest. "
-            "Name a column with these, and none with the others."
-        )
+@dataclass(frozen=True, kw_only=True)
+class KeepSettings(StageSettings):
+    """The settings of a gather that say who stays."""
 
+    keep: Keep = "longest"
+    by: str | None = None  # the column of keep: highest or lowest
+    prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
 
-def order_columns(batch: Batch, keep: Keep, by: str | None, prefer_sources: Sequence[str]) -> dict[str, Column]:
-    """The columns of ORDER for a part's batch; smaller `place` and `prefer` are better, null comes last."""
-    priority: dict[str | None, int] = {source: place for place, source in reversed(list(enumerate(prefer_sources)))}
-    places = [priority.get(source, len(prefer_sources)) for source in batch.column("source").to_pylist()]
-    if keep == "first":
-        prefer: Column = pa.array(np.zeros(batch.num_rows))
-    else:
-        prefer = batch.column(by if by is not None else "num_bytes").cast(pa.float64())
-        if keep in ("longest", "highest"):
-            prefer = cast("Column", cast("Any", pc).negate(prefer))
-    return {
-        "row": batch.column("row"),
-        "id": batch.column("id"),
-        "place": pa.array(places, pa.int32()),
-        "prefer": prefer,
-    }
+    def __post_init__(self) -> None:
+        if (self.keep in ("highest", "lowest")) != (self.by is not None):
+            raise ValueError(
+                f"keep: {self.keep} with by: {self.by}: the measured column `by` goes with keep: highest or lowest. "
+                "Name a column with these, and none with the others."
+            )
+
+    def reads(self) -> tuple[str, ...]:
+        return (self.by,) if self.by else ()
+
+    def order_columns(self, batch: Batch) -> dict[str, Column]:
+        """The columns of ORDER for a part's batch; smaller `place` and `prefer` are better, null comes last."""
+        last = len(self.prefer_sources)
+        priority: dict[str | None, int] = {source: at for at, source in reversed(list(enumerate(self.prefer_sources)))}
+        places = [priority.get(source, last) for source in batch.column("source").to_pylist()]
+        if self.keep == "first":
+            prefer: Column = pa.array(np.zeros(batch.num_rows))
+        else:
+            prefer = batch.column(self.by if self.by is not None else "num_bytes").cast(pa.float64())
+            if self.keep in ("longest", "highest"):
+                prefer = cast("Column", cast("Any", pc).negate(prefer))
+        return {
+            "row": batch.column("row"),
+            "id": batch.column("id"),
+            "place": pa.array(places, pa.int32()),
+            "prefer": prefer,
+        }
 
 
 def best_first(rows: pa.Table, groups: Sequence[str]) -> npt.NDArray[np.int64]:

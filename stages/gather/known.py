@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,11 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk
 from corpusmill.pipeline.document import Batch, Column
-from corpusmill.pipeline.stage import Kind, PartView, Round, StageSettings
+from corpusmill.pipeline.stage import Kind, PartView, Round
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.minhash import SIGNATURES, signature_rows
 from corpusmill.stages.gather.saved_index import SavedIndex
+from corpusmill.stages.gather.shingling import CompareSettings
 from corpusmill.stages.gather.spilled_values import value_buffers
 
 MATCHES = schema_of(key=pa.uint64(), batch=pa.int32(), document=pa.uint64())  # key: row; once for every shared band
@@ -46,22 +47,13 @@ QUERY_BATCHES = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known(StageSettings):
+class Known(CompareSettings):
     """Which index, and from which similarity on."""
 
     name: ClassVar[str] = "known"
     kind: ClassVar[Kind] = "gather"
 
     index: Path
-    measure: Literal["jaccard", "containment"] = "jaccard"
-    min_similarity: float = 0.75
-    max_probes: int = 256
-
-    def __post_init__(self) -> None:
-        if not 0 < self.min_similarity <= 1:
-            raise ValueError(f"min_similarity: {self.min_similarity} is not above 0 and at most 1.")
-        if self.max_probes < 1:
-            raise ValueError(f"max_probes: {self.max_probes} is less than 1.")
 
     def files(self) -> tuple[Path, ...]:
         return (self.index / "index.json",)  # names its other files by checksum

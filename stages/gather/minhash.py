@@ -21,19 +21,17 @@ import pyarrow as pa
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take, take_rows
 from corpusmill.pipeline.document import Column
-from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
-from corpusmill.stages.gather.alarms import Limits, OnAlarm, part_totals, raise_alarms
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream
+from corpusmill.stages.gather.alarms import AlarmSettings, part_totals, raise_alarms
 from corpusmill.stages.gather.candidate_components import COMPONENTS, EDGES, candidate_components
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
 from corpusmill.stages.gather.keep_policy import (
     ORDER,
-    Keep,
+    KeepSettings,
     best_first,
-    check_policy,
     group_bounds,
-    order_columns,
 )
-from corpusmill.stages.gather.shingling import PRESETS, Scheme, Shingler
+from corpusmill.stages.gather.shingling import PRESETS, CompareSettings, Scheme, Shingler
 from corpusmill.stages.gather.spilled_values import spilled_values
 
 SIGNATURES = schema_of(key=pa.uint64(), row=pa.uint64())
@@ -64,7 +62,7 @@ ALONE = {"minhash_num_candidates": 1, "minhash_cluster_size": 1, "minhash_repeat
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinHash(StageSettings):
+class MinHash(KeepSettings, AlarmSettings, CompareSettings):
     """What is similar, how it is found, and which of the similar documents stays."""
 
     name: ClassVar[str] = "minhash"
@@ -77,27 +75,19 @@ class MinHash(StageSettings):
     unit: Literal["word", "character"] | None = None
     same_numbers: bool | None = None
     seed: int = 1
-    measure: Literal["jaccard", "containment"] = "jaccard"  # containment: shared / size of the smaller set
-    min_similarity: float = 0.75
-    max_probes: int = 256
-    keep: Keep = "longest"
-    by: str | None = None  # the column of keep: highest or lowest
-    prefer_sources: tuple[str, ...] = ()  # earlier ones keep their copy
     copies: int = 1  # how many of a cluster stay
     weights: tuple[tuple[int, float], ...] = ()  # (cluster size, repetition of what stays from that size on), ascending
-    alarm_source_share: float = 0.5
-    alarm_cluster_size: int = 10_000
-    on_alarm: OnAlarm = "warn"
 
     def __post_init__(self) -> None:
-        check_policy(self.keep, self.by)
-        if not 0 < self.min_similarity <= 1:
-            raise ValueError(f"min_similarity: {self.min_similarity} is not above 0 and at most 1.")
+        KeepSettings.__post_init__(self)
+        CompareSettings.__post_init__(self)
         scheme = self.scheme()
-        for name, value in (("bands", scheme.bands), ("rows", scheme.rows), ("size", scheme.size)):
-            if value < 1:
-                raise ValueError(f"{name}: {value} is less than 1.")
-        for name, value in (("max_probes", self.max_probes), ("copies", self.copies)):
+        for name, value in (
+            ("bands", scheme.bands),
+            ("rows", scheme.rows),
+            ("size", scheme.size),
+            ("copies", self.copies),
+        ):
             if value < 1:
                 raise ValueError(f"{name}: {value} is less than 1.")
         if list(self.weights) != sorted(self.weights) or any(weight <= 0 for _, weight in self.weights):
@@ -123,9 +113,6 @@ class MinHash(StageSettings):
         if self.weights:  # repeat-<weight>: what `tokens: {bucket_by: minhash_repeat}` makes buckets of
             added["minhash_repeat"] = pa.string()
         return added
-
-    def reads(self) -> tuple[str, ...]:
-        return (self.by,) if self.by else ()
 
     def rounds(self) -> tuple[Round, ...]:
         return (
@@ -191,7 +178,7 @@ class MinHashWorker:
             table = {
                 "key": self.hashing.mix_all(integers(take(component, at[chosen]), np.uint64)),
                 "minhash_num_candidates": take(candidates, at[chosen]),
-                **order_columns(documents, settings.keep, settings.by, settings.prefer_sources),
+                **settings.order_columns(documents),
                 "shingles": cast("Any", pa).LargeListArray.from_arrays(bounds, sets),
             }
             yield pa.table(table, schema=SHINGLES)
@@ -242,9 +229,8 @@ class MinHashWorker:
 
     def alarms(self, rows: dict[str, RowStream]) -> pa.Table:
         """Raised before `decide`, so that nothing is dropped where they stop the build."""
-        settings = self.settings
-        limits = Limits(settings.alarm_source_share, settings.alarm_cluster_size, settings.on_alarm)
-        return raise_alarms(settings.name, limits, rows.get("totals"), rows.get("verify"), "minhash_cluster_size")
+        totals, verified = rows.get("totals"), rows.get("verify")
+        return raise_alarms(self.settings.name, self.settings, totals, verified, "minhash_cluster_size")
 
     def _groups(
         self, candidates: pa.Table, order: npt.NDArray[np.int64], bounds: npt.NDArray[np.int64]

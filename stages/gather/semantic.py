@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 
 from corpusmill.pipeline.columns import flags, integers, one_chunk, take
 from corpusmill.pipeline.errors import RequestError
-from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream, StageSettings
+from corpusmill.pipeline.stage import Kind, PartView, Round, RowStream
 from corpusmill.stages.gather.decisions import decide, part_rows, rows_of, schema_of
-from corpusmill.stages.gather.keep_policy import ORDER, Keep, best_first, check_policy, group_bounds, order_columns
+from corpusmill.stages.gather.keep_policy import ORDER, KeepSettings, best_first, group_bounds
 
 VECTOR = pa.large_list(pa.float32())
 VECTORS = pa.unify_schemas([schema_of(key=pa.uint64()), ORDER, schema_of(vector=VECTOR)])
@@ -51,7 +51,7 @@ Matrix = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Semantic(StageSettings):
+class Semantic(KeepSettings):
     """Where embeddings lie, and how near is too near."""
 
     name: ClassVar[str] = "semantic"
@@ -64,12 +64,9 @@ class Semantic(StageSettings):
     min_cosine: float = 0.95
     num_clusters: int = 100
     per_cluster: int | None = None  # documents that stay of a cluster at most
-    keep: Keep = "longest"
-    by: str | None = None  # the column of keep: highest or lowest
-    prefer_sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        check_policy(self.keep, self.by)
+        super().__post_init__()
         if not 0 < self.min_cosine <= 1:
             raise ValueError(f"min_cosine: {self.min_cosine} is not above 0 and at most 1.")
         if self.num_clusters < 1:
@@ -129,8 +126,7 @@ class SemanticWorker:
             if not len(chosen):
                 continue
             vectors = self.cosine.unit_rows(as_matrix(lists))
-            ordering = order_columns(batch, settings.keep, settings.by, settings.prefer_sources)
-            table = {name: take(column, chosen) for name, column in ordering.items()}
+            table = {name: take(column, chosen) for name, column in settings.order_columns(batch).items()}
             key = self.hashing.mix_all(integers(table["row"], np.uint64))
             yield pa.table({"key": key, **table, "vector": as_lists(vectors)}, schema=VECTORS)
 

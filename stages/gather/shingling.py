@@ -1,4 +1,4 @@
-"""How a text becomes shingles, and a signature bands: the scheme that `minhash` and a saved index share."""
+"""How a text becomes shingles, a signature bands, and what is similar: what `minhash` and a saved index share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from corpusmill.pipeline.document import Column, text_buffers
+from corpusmill.pipeline.stage import StageSettings
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,21 @@ PRESETS = {
     "nemotron": Scheme(20, 13, 24, "character", False),  # Nemotron-CC: 260 hashes, 24-character shingles
     "dolma3": Scheme(26, 11, 5, "word", False),  # OLMo 3: 26 bands of 11; theirs are 5-grams of p50k tokens
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings(StageSettings):
+    """The settings of a gather that say from which true similarity on documents are duplicates."""
+
+    measure: Literal["jaccard", "containment"] = "jaccard"  # containment: shared / size of the smaller set
+    min_similarity: float = 0.75
+    max_probes: int = 256  # documents that one is compared with at most, those sharing most bands first
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_similarity <= 1:
+            raise ValueError(f"min_similarity: {self.min_similarity} is not above 0 and at most 1.")
+        if self.max_probes < 1:
+            raise ValueError(f"max_probes: {self.max_probes} is less than 1.")
 
 
 class Shingler:
