@@ -31,3 +31,5 @@ def test_wrong_files(tmp_path: Path) -> None:
     (other / "result.json").write_text(json.dumps({"size": "100k"}))
     with pytest.raises(DamagedFileError, match="not of size 100k"):
         ProxyReader(settings)
+    with pytest.raises(RequestError, match="no sentencepiece model, and a proxy reads documents with no other"):
+        ProxyReader(ReadingSettings(model=whole, tokenizer=whole / "result.json"))

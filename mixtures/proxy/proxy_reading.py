@@ -49,7 +49,13 @@ def open_proxy(model: Path, tokenizer: Path) -> tuple[Any, Any, Any]:
     """Parameters [1, ...] and shape of a training, and the sentencepiece model of its run."""
     import sentencepiece
 
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    try:
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(tokenizer))
+    except (RuntimeError, OSError) as error:
+        raise RequestError(
+            f"{tokenizer}: no sentencepiece model, and a proxy reads documents with no other. Train one on a run whose "
+            "recipe says `tokenizer: {train: sentencepiece-bpe}`."
+        ) from error
     parameters, shape = load_model(model)
     if processor.GetPieceSize() > shape.vocab_size:
         raise RequestError(

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from corpusmill.pipeline.cli.output import json_option, print_json, print_table
-from corpusmill.pipeline.cli.ratios import place_argument, run_option, section
+from corpusmill.pipeline.cli.places import place_argument, recipe_and_folder, run_option, section
 from corpusmill.pipeline.cli.recipes import set_option
 from corpusmill.pipeline.cli.trainer import whole_number
 from corpusmill.pipeline.errors import RequestError
@@ -79,23 +79,6 @@ def plan(
         print_json({"format": 1, "plan": path, "tokens": made.num_tokens, **facts})
     else:
         print_plan(path, made.num_tokens, facts)
-
-
-def recipe_and_folder(place: str, run_url: str | None, overrides: tuple[str, ...]) -> tuple[Any, RunFolder]:
-    """The recipe at a place, and its run folder, which must hold token shards and may be on an object store."""
-    from corpusmill.pipeline.recipe import Recipe
-    from corpusmill.stages.names import StageTable
-
-    given = Path(place)
-    if given.is_dir():
-        recipe, url = Recipe.of_run(RunFolder(place), StageTable(), overrides), run_url or place
-    else:
-        recipe = Recipe.load(given, StageTable(), overrides)
-        url = run_url or f"runs/{recipe.name}"
-    run = RunFolder(url)
-    if run.size("tokens/manifest.json") is None:
-        raise RequestError(f"{url}: no token shards are here. Build first: corpusmill build RECIPE --run {url}")
-    return recipe, run
 
 
 def plan_of(mixture: Any, run: RunFolder, name: str, tokens: str | None, position: int | None) -> Any:

@@ -7,37 +7,11 @@ from typing import Any
 import click
 
 from corpusmill.pipeline.cli.output import Bars, json_option, print_json, print_table
+from corpusmill.pipeline.cli.places import place_argument, recipe_and_folder, run_option, section
 from corpusmill.pipeline.cli.trainer import read_tasks, short
 from corpusmill.pipeline.errors import RequestError
 
-place_argument = click.argument("place", metavar="RECIPE|RUN")
-run_option = click.option("--run", "run_url", help="Run folder of a recipe [default: runs/<name of the recipe>].")
 name_option = click.option("--name", default="main", show_default=True, help="Name of the sweep.")
-
-
-def recipe_and_run(place: str, run_url: str | None) -> tuple[Any, Path]:
-    """The recipe at a place, and its run folder, which must hold token shards."""
-    from corpusmill.pipeline.recipe import Recipe
-    from corpusmill.pipeline.run_folder import RunFolder
-    from corpusmill.stages.names import StageTable
-
-    given = Path(place)
-    if given.is_dir():
-        recipe, run = Recipe.of_run(RunFolder(place), StageTable()), given
-    else:
-        recipe = Recipe.load(given, StageTable())
-        run = Path(run_url or f"runs/{recipe.name}")
-    if not (run / "tokens" / "manifest.json").exists():
-        raise RequestError(f"{run}: no token shards are here. Build first: corpusmill build RECIPE --run {run}")
-    return recipe, run
-
-
-def section(recipe: Any, name: str) -> Any:
-    """A section that the recipe must have."""
-    found = recipe.sections.get(name)
-    if found is None:
-        raise RequestError(f"recipe {recipe.name}: it has no `{name}:` section; see docs/walkthrough.md")
-    return found
 
 
 def train_swarm(
@@ -72,12 +46,12 @@ def sweep(place: str, run_url: str | None, add: int | None, as_json: bool) -> No
     from corpusmill.mixtures.noise import noise_of
     from corpusmill.mixtures.sources import read_manifest
     from corpusmill.mixtures.sweep import add_round
-    from corpusmill.pipeline.run_folder import RunFolder
 
-    recipe, run = recipe_and_run(place, run_url)
+    recipe, folder = recipe_and_folder(place, run_url)
+    run = Path(folder.url)
     settings = section(recipe, "sweep")
     if add is not None:
-        add_round(RunFolder(str(run)), settings.name, add, chosen_ratios(run, settings.name))
+        add_round(folder, settings.name, add, chosen_ratios(run, settings.name))
     with Bars() as bars:
         mixtures = settings.design(read_manifest(run))
         files = tuple(Path(file) for file in settings.tasks)
@@ -150,7 +124,8 @@ def choose(place: str, name: str, target: tuple[str, ...], as_json: bool) -> Non
     from corpusmill.mixtures.laws.swarm_fit import fit_ledger, write_json
     from corpusmill.mixtures.sources import read_manifest
 
-    recipe, run = recipe_and_run(place, None)
+    recipe, folder = recipe_and_folder(place, None)
+    run = Path(folder.url)
     wanted, mixture = recipe.sections.get("choose"), section(recipe, "mixture")
     ledger = ledger_of(place, name)
     found = fit_ledger(ledger, wanted.law if wanted else "auto")
