@@ -13,6 +13,10 @@ CASES = [
     ("ß", "ß", LETTER),
     ("ς", "σ", LETTER),
     ("İ", "i", LETTER),
+    ("ı", "i", LETTER),
+    ("\u06cc", "\u064a", LETTER),  # Persian yeh
+    ("\u06a9", "\u0643", LETTER),
+    ("\u0640", None, IGNORED),  # tatweel
     ("Я", "я", LETTER),
     ("ﬁ", "ﬁ", LETTER),  # two letters: stays one
     ("한", "한", LETTER),  # Korean writes spaces

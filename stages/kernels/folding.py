@@ -5,8 +5,9 @@ blanks, accents off. Where it departs: the unit is a single character (ß and La
 are hashed, `hashing.spelled`); compatibility forms of one character (full-width Latin, half-width kana, circled digits)
 fold to the plain one; only accents and the points of Hebrew and Arabic go (combining classes 10-36 and 200 up), while
 datatrove strips every nonspacing mark, which are the vowels of Hindi and the voicing of kana; every symbol is a blank,
-not only those of a list. Scripts that write no spaces (Han, kana, Thai, Lao, Khmer, Burmese, Tibetan, Yi ...) count by
-character.
+not only those of a list; the Turkish dotless i is an i, as the capital of either may be I; the Persian yeh and kaf are
+the Arabic ones, as keyboards mix them; the stretching of Arabic words (tatweel) vanishes. Scripts that write no spaces
+(Han, kana, Thai, Lao, Khmer, Burmese, Tibetan, Yi ...) count by character.
 
 The table is made from `folding.json` (Unicode 14.0, committed, so that it does not change with the interpreter), which
 `python -m corpusmill.stages.kernels.folding` writes. 4.25 MiB of memory, 10 ms.
@@ -80,6 +81,10 @@ UNSPACED_BLOCKS = (
     (0x20000, 0x3FFFD),
 )
 
+TATWEEL = "\u0640"
+ALIKE = {"ς": "σ", "ı": "i", "\u06cc": "\u064a", "\u06a9": "\u0643"}
+"""Forms of a letter that case, place in the word or keyboard decide on."""
+
 SPACES = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
     map(chr, range(0x2000, 0x200B))
 )
@@ -89,7 +94,7 @@ def classify(character: str) -> int:
     """The class of one character."""
     category = unicodedata.category(character)
     code = ord(character)
-    if category == "Cf" or is_accent(character) or 0xFE00 <= code <= 0xFE0F:
+    if category == "Cf" or is_accent(character) or 0xFE00 <= code <= 0xFE0F or character == TATWEEL:
         return IGNORED
     if category[0] not in "LMN":
         return BLANK
@@ -113,8 +118,8 @@ def fold(character: str) -> str:
 
 
 def _fold_once(character: str) -> str:
-    if character == "ς":
-        return "σ"
+    if character in ALIKE:
+        return ALIKE[character]
     if unicodedata.category(character) == "Nd":
         return str(unicodedata.decimal(character))
     for form in (unicodedata.normalize("NFKD", character), character.lower()):
