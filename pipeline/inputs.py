@@ -58,6 +58,8 @@ def find_files(patterns: Sequence[str]) -> list[FoundFile]:
         if not matches:
             raise RequestError(f"{pattern}: no such file. Check the path, or the variable that it uses.")
         for match, (size, identity) in matches.items():
+            if not match.isascii():
+                _check_name(match)
             address = match if local else filesystem.unstrip_protocol(match)
             found[match] = FoundFile(InputFile(address, match), size, identity)
     root = posixpath.commonpath(roots) if roots else ""
@@ -67,6 +69,14 @@ def find_files(patterns: Sequence[str]) -> list[FoundFile]:
         for name, each in found.items()
     ]
     return sorted(named, key=lambda each: each.file.name)
+
+
+def _check_name(path: str) -> None:
+    """Raises RequestError for a name that is no UTF-8: ids and keys are made of names."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise RequestError(f"{os.fsencode(path)!r}: the name of this file is not UTF-8. Rename it.") from None
 
 
 Match = tuple[str, tuple[int, str]]

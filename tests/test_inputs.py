@@ -1,5 +1,6 @@
 """Outside files: names under their root, units that do not depend on what else is there, files taken by hash."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,11 @@ def test_files_are_taken_in_order_of_the_hash_of_their_name() -> None:
     assert taken != files[:30]
     again = take_by_hash([*files, file("late", 10)], 300)
     assert len(set(taken) & set(again)) >= 29
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "文件.jsonl").write_text("{}")
+    assert [file.file.name for file in find_files([str(tmp_path)])] == ["文件.jsonl"]
+    (tmp_path / os.fsdecode(b"caf\xe9.jsonl")).write_text("{}")
+    with pytest.raises(RequestError, match=r"caf\\xe9\.jsonl': the name of this file is not UTF-8"):
+        find_files([str(tmp_path)])
