@@ -205,10 +205,13 @@ def _forget_units(run: RunFolder, phase: str, units: set[str]) -> None:
 
 
 def _forget_phases(run: RunFolder, phases: set[str]) -> None:
-    """Remove receipts of phases that the recipe no longer has."""
+    """Remove receipts of phases that the recipe no longer has, and the index that a phase keeps under its own name
+    (`tokens/manifest.json`): readers would take the files in it for this recipe's."""
     for name in list(run.names("receipts")):
-        if name.removeprefix("receipts/").rpartition("/")[0] not in phases:
+        phase = name.removeprefix("receipts/").rpartition("/")[0]
+        if phase not in phases:
             run.remove(name)
+            run.remove(f"{phase}.json")
 
 
 def resolved(recipe: Recipe) -> str:

@@ -155,6 +155,23 @@ def test_a_build_says_what_dropped_nearly_all_and_what_measured_nothing(tmp_path
     assert status["sources"]["a"]["documents"]["not_measured"] == {"quality.low_quality": 20}
 
 
+def test_a_recipe_without_tokens_leaves_no_tokens_to_plan_on(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(recipe.parent / "run", tmp_path / "run")
+    tree = json.loads(recipe.read_text())
+    for section in ("tokenizer", "tokens", "mixture"):
+        del tree[section]
+    (tmp_path / "recipe.yaml").write_text(json.dumps(tree))
+    folder = str(tmp_path / "run")
+    status = call(capsys, "build", str(tmp_path / "recipe.yaml"), "--run", folder)
+    assert all(source["tokens"] == {} for source in status["sources"].values())
+    assert "no token shards are here" in call(capsys, "plan", str(recipe), "--run", folder, expect=2)
+    again = call(capsys, "build", str(recipe), "--run", folder)
+    assert again["sources"] == call(capsys, "status", str(recipe.parent / "run"))["sources"]
+    assert call(capsys, "verify", folder)["ok"]
+
+
 def test_show_and_explain_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(recipe.parent / "run")
     dropped = call(capsys, "show", folder, "--dropped", "exact", "-n", "5")["documents"]
