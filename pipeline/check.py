@@ -1,15 +1,17 @@
 """Checks a recipe as a whole before anything starts, and says what it would do."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
+import pyarrow as pa
+
 from corpusmill.pipeline.build import PlannedPhase
 from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.errors import CorpusmillError, Problem, RequestError
-from corpusmill.pipeline.make import MakePhase
+from corpusmill.pipeline.make import MEASURES_BASE, MakePhase
 from corpusmill.pipeline.parts import PART_COLUMNS
 from corpusmill.pipeline.recipe import Catalog, Recipe
 from corpusmill.pipeline.run_folder import RunFolder
@@ -100,6 +102,7 @@ def _column_problems(recipe: Recipe) -> list[tuple[StageEntry, str]]:
     """Columns that a rule or stage reads and nothing measured before it."""
     found = []
     measured: set[str] = set(PART_COLUMNS)
+    types = {field.name: field.type for field in MEASURES_BASE}
     late: set[str] = set()  # measured by gathers: not there yet when an early rule runs
     for entry in recipe.entries:
         adds = set(entry.adds())
@@ -113,13 +116,27 @@ def _column_problems(recipe: Recipe) -> list[tuple[StageEntry, str]]:
                 if name not in visible | adds:
                     hint = nearest(name, visible | adds)
                     found.append((entry, f"rule {rule.name} reads '{name}', which nothing measures before it; {hint}"))
+            if rule.when is not None and set(rule.needs()) <= types.keys() | adds:
+                found += [(entry, message) for message in _type_problems(rule, types | entry.adds())]
         if entry.early and entry.stage.kind == "gather":
             found.append((entry, "a gather needs all documents and cannot be early"))
+        types |= entry.adds()
         if entry.stage.kind == "gather":
             late |= adds
         else:
             measured |= adds
     return found
+
+
+def _type_problems(rule: Rule, types: Mapping[str, pa.DataType]) -> list[str]:
+    """An expression that does not fit the types of its columns, found on a table without rows."""
+    from corpusmill.pipeline.rules import evaluate
+
+    try:
+        evaluate([rule], pa.table({name: pa.nulls(0, types[name]) for name in rule.needs()}))
+    except RequestError as error:
+        return [str(error)]
+    return []
 
 
 def _rule_texts(entry: StageEntry) -> list[str]:

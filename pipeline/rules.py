@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from corpusmill.pipeline.columns import nulls, one_chunk, take
 from corpusmill.pipeline.document import Column
+from corpusmill.pipeline.errors import RequestError
 from corpusmill.pipeline.language_codes import language_code
 from corpusmill.pipeline.stage import Rule
 
@@ -116,7 +117,10 @@ def defined(column: Column) -> Column:
 
 
 def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdicts:
-    """Apply rules to the rows of a table that has every column they need. Order of rules decides which is first."""
+    """Apply rules to the rows of a table that has every column they need. Order of rules decides which is first.
+
+    Raises RequestError for an expression that does not fit the types of its columns, also where there are no rows.
+    """
     num_rows = table.num_rows
     if isinstance(table, pa.RecordBatch):
         table = pa.Table.from_batches([table])
@@ -131,6 +135,8 @@ def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdict
     connection.register("measured", measured)
     try:
         result = connection.execute(f"SELECT {', '.join(parts)} FROM measured").fetchnumpy()
+    except duckdb.Error as error:
+        raise RequestError(f"{', '.join(rule.name for rule in rules)}: {str(error).splitlines()[0]}") from error
     finally:
         connection.unregister("measured")
     first = np.full(num_rows, -1, dtype=np.int32)
@@ -138,6 +144,8 @@ def evaluate(rules: Sequence[Rule], table: pa.Table | pa.RecordBatch) -> Verdict
     not_measured: Counter[str] = Counter()
     for index, rule in enumerate(rules):
         predicate = np.ma.asarray(result[f"p{index}"])
+        if predicate.dtype != np.bool_:
+            raise RequestError(f"{rule.name}: {rule.when!r} is neither true nor false. Compare it: toxicity > 0.8.")
         unknown = int(np.ma.getmaskarray(predicate).sum())
         if unknown:
             not_measured[rule.name] += unknown

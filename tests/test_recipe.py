@@ -142,6 +142,29 @@ def test_check_refuses_sections_that_do_not_fit_the_rest(tmp_path: Path, section
 
 
 @pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("language_score", "'language_score' is neither true nor false. Compare it"),
+        ("'a'", "is neither true nor false"),
+        ("null", "is neither true nor false"),
+        ("lang > 3", "unsure: Binder Error: Cannot compare values of type VARCHAR"),
+        ("sqrt(lang) > 1", "unsure: Binder Error: No function matches"),
+        ("not (language_score > 0.5 and lang in ('en', 'zh'))", ""),
+        ("case when num_bytes > 5 then true else false end", ""),
+    ],
+)
+def test_check_tells_expressions_that_decide_nothing(tmp_path: Path, when: str, message: str) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.jsonl").write_text('{"body": "some text"}\n')
+    text = GOOD.replace("second_score < 0.5 and lang = 'en'", when)
+    recipe = load(tmp_path, text)
+    _, problems = check_recipe(recipe, "recipe.yaml", plan_phases(recipe, token_phases))
+    assert [(problem.line, message in problem.message) for problem in problems] == [(12, True)] * bool(message), (
+        problems
+    )
+
+
+@pytest.mark.parametrize(
     ("stage", "message"),
     [
         ("language: {keep: [en, eng]}", "keep: 'eng' is no label of lid.176.ftz; did you mean 'en'?"),
