@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from corpusmill.pipeline.build import PlannedPhase
+from corpusmill.pipeline.columns import nulls
 from corpusmill.pipeline.decide import DecidePhase
 from corpusmill.pipeline.errors import CorpusmillError, Problem, RequestError
 from corpusmill.pipeline.make import MEASURES_BASE, MakePhase
@@ -133,7 +134,7 @@ def _type_problems(rule: Rule, types: Mapping[str, pa.DataType]) -> list[str]:
     from corpusmill.pipeline.rules import evaluate
 
     try:
-        evaluate([rule], pa.table({name: pa.nulls(0, types[name]) for name in rule.needs()}))
+        evaluate([rule], pa.table({name: nulls(0, types[name]) for name in rule.needs()}))
     except RequestError as error:
         return [str(error)]
     return []

@@ -172,6 +172,16 @@ def test_a_recipe_without_tokens_leaves_no_tokens_to_plan_on(
     assert call(capsys, "verify", folder)["ok"]
 
 
+def test_a_shown_text_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    text = "red \x1b[31m text \u202e and \x9b2J\nsecond line\tand tab, 猫"
+    (tmp_path / "x.jsonl").write_text(json.dumps({"text": text}) + "\n")
+    tree = {"format": 1, "name": "t", "sources": {"a": {"read": "jsonl", "paths": [str(tmp_path / "x.jsonl")]}}}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(tree))
+    run("build", str(tmp_path / "recipe.yaml"), "--run", str(tmp_path / "run"))
+    shown = run("show", str(tmp_path / "run"))
+    assert "red \ufffd[31m text \ufffd and \ufffd2J\nsecond line\tand tab, 猫" in shown
+
+
 def test_show_and_explain_agree(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(recipe.parent / "run")
     dropped = call(capsys, "show", folder, "--dropped", "exact", "-n", "5")["documents"]

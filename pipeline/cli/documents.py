@@ -1,5 +1,7 @@
 """Commands on a run's documents: explain, show."""
 
+import re
+
 import click
 
 from corpusmill.pipeline.cli.output import json_option, print_json, print_table
@@ -72,13 +74,18 @@ def show(run: str, dropped: str | None, failed: str | None, count: int, as_json:
         )
         click.echo(f"── {document['id']}{caught}")
         text = document["text"]
-        click.echo("(its text was not kept)" if text is None else text[:SHOWN_CHARACTERS])
+        click.echo("(its text was not kept)" if text is None else visible(text[:SHOWN_CHARACTERS]))
         if text is not None and len(text) > SHOWN_CHARACTERS:
             click.echo(f"… {len(text) - SHOWN_CHARACTERS:,} more characters")
         click.echo()
     click.echo(f"{len(documents) + len(records)} documents", err=True)
     if (failed or dropped) and not documents and not records:
         click.echo(f"Rules and reasons of this run: {', '.join(caught_by(folder)) or 'none'}", err=True)
+
+
+def visible(text: str) -> str:
+    """The text with control characters as U+FFFD: a crawled page is not to steer the terminal."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "\ufffd", text)
 
 
 def caught_by(run: RunFolder) -> list[str]:
