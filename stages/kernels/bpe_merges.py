@@ -28,7 +28,8 @@ class BpeTables(NamedTuple):
     symbol_of: npt.NDArray[np.int32]  # [indices] symbol: the piece id, or >= num_pieces, or -1 outside all pieces
     near: npt.NDArray[np.uint8]  # [128 * 128] whether these two must not be cut apart
     pair_bits: npt.NDArray[np.uint8]  # 2**PAIR_BITS bits: a pair whose bit is not set is not in the set
-    pair_keys: npt.NDArray[np.uint64]  # the same for all others: set of left << 32 | right, 0 is empty
+    pairs: npt.NDArray[np.uint64]  # [slots * 2] the same for all others: left << 32 | right, and the packed ids of both
+    alone: npt.NDArray[np.uint64]  # [indices] packed ids of a segment of this one character; 0 where it is to be merged
     merge_keys: npt.NDArray[np.uint64]  # left symbol << 32 | right symbol, plus 1; 0 is empty
     merge_values: npt.NDArray[np.int32]  # the number of their merge
     scores: npt.NDArray[np.float32]  # [merges]

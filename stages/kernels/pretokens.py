@@ -15,16 +15,15 @@ from numba import uint64
 from corpusmill.stages.kernels.bpe_merges import merge_bytes
 from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.segment_table import (
-    LONGEST,
-    PACKED_BITS,
     PACKED_BYTES,
     PACKED_IDS,
-    PACKED_SLOTS,
-    PROBES,
     WORK_BYTES,
     SegmentTable,
+    find_long,
+    find_packed,
     new_table,
     packed_key,
+    put_packed,
     store,
 )
 from corpusmill.stages.kernels.unaligned import load8
@@ -133,16 +132,7 @@ def encode_pretokens(
                 at = end
                 continue
             first, second = packed_key(data, at, length)
-            found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
-            home = int(found >> uint64(64 - PACKED_BITS)) * 4
-            slot = home
-            packed_ids = uint64(0)
-            for _ in range(PROBES):
-                packed_ids = packed[slot + 2]
-                if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
-                    break
-                packed_ids = uint64(0)
-                slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+            slot, packed_ids = find_packed(packed, first, second)
             if packed_ids != uint64(0):
                 ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
                 ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))
@@ -151,13 +141,7 @@ def encode_pretokens(
                 answered += 1
             else:
                 after, known = encode_long(data, at, end, tables, table, ids, count, work)
-                if after - count <= PACKED_IDS:
-                    if packed[slot + 2] != uint64(0):
-                        slot = home  # all probed slots are taken: the first one makes room
-                    packed_ids = uint64(after - count)
-                    for position in range(count, after):
-                        packed_ids |= uint64(ids[position]) << uint64(4 + 20 * (position - count))
-                    packed[slot], packed[slot + 1], packed[slot + 2] = first, second, packed_ids
+                put_packed(packed, slot, first, second, ids, count, after)
                 answered += known
                 count = after
             at = end
@@ -283,32 +267,12 @@ def encode_long(
     work: npt.NDArray[np.int32],
 ) -> tuple[int, int]:
     """Append the ids of a segment that no packed slot has; gives their new number, and 1 if the table had them."""
-    length = stop - start
-    found = uint64(length)
-    slot = -1
-    if length <= LONGEST:
-        slots, hashes, key_ends, keys = table.slots, table.hashes, table.key_ends, table.keys
-        for position in range(start, stop):
-            found = (found ^ uint64(data[position])) * uint64(0x9E3779B97F4A7C15)
-        found ^= found >> uint64(32)
-        mask = len(slots) - 1
-        slot = int(found) & mask
-        while slots[slot] != 0:
-            entry = slots[slot] - 1
-            first = key_ends[entry]
-            if hashes[entry] == found and key_ends[entry + 1] - first == length:
-                position = 0
-                while position < length and keys[first + position] == data[start + position]:
-                    position += 1
-                if position == length:
-                    for position in range(table.id_ends[entry], table.id_ends[entry + 1]):
-                        ids[count] = table.ids[position]
-                        count += 1
-                    return count, 1
-            slot = (slot + 1) & mask
-    keys_, values, scores, results = tables.merge_keys, tables.merge_values, tables.scores, tables.results
-    after = merge_bytes(data, start, stop, tables.byte_ids, keys_, values, scores, results, ids, count, work)
-    if slot >= 0 and (length > PACKED_BYTES or after - count > PACKED_IDS):
+    found, slot, after = find_long(data, start, stop, table, ids, count)
+    if after > count:
+        return after, 1
+    keys, values, scores, results = tables.merge_keys, tables.merge_values, tables.scores, tables.results
+    after = merge_bytes(data, start, stop, tables.byte_ids, keys, values, scores, results, ids, count, work)
+    if slot >= 0 and (stop - start > PACKED_BYTES or after - count > PACKED_IDS):
         store(data[start:stop], ids[count:after], found, slot, table)
     return after, 0
 

@@ -1,9 +1,11 @@
 """Text to ids through a table of segments already seen, each encoded once.
 
 Text is cut between two characters that no piece holds side by side: no merge can cross there, so each side has the
-ids that it has in the whole (and, without byte fallback, never between two unknown characters, which fuse). Natural
-text repeats its segments, so nearly all are answered by the table, which compares bytes, never hashes alone. A full
-table is emptied and filled anew, so memory is bounded.
+ids that it has in the whole (and, without byte fallback, never between two unknown characters, which fuse). Segments
+of one or two characters, three of four in Chinese, are answered by tables of the model (short_segments.py), found with
+the look that tells whether two characters may be cut apart. Natural text repeats its segments, so nearly all others
+are answered by the table of those seen, which compares bytes, never hashes alone. A full table is emptied and filled
+anew, so memory is bounded.
 """
 
 from typing import NamedTuple
@@ -14,6 +16,7 @@ from numba import uint64
 
 from corpusmill.stages.kernels.bpe_merges import PAIR_BITS, BpeTables, merge_segment
 from corpusmill.stages.kernels.compile import inlined, kernel
+from corpusmill.stages.kernels.short_segments import pack_each
 from corpusmill.stages.kernels.unaligned import load8
 
 LONGEST = 128
@@ -21,6 +24,7 @@ LONGEST = 128
 PACKED_BYTES = 15
 PACKED_IDS = 3
 """A segment of so many bytes and ids is one 32-byte slot, a single access to memory: 3x over separate arrays."""
+PACKED_IDS_BELOW = 1 << 20
 PACKED_BITS = 18
 PACKED_SLOTS = 1 << PACKED_BITS
 PROBES = 4
@@ -68,13 +72,16 @@ def encode_texts(
     ids: npt.NDArray[np.int32],
     ends: npt.NDArray[np.int64],
 ) -> None:
-    """Ids of every text into `ids` [bytes + texts + PACKED_IDS], and where each text's ids end into `ends` [texts]."""
-    # One loop without calls: a call with arrays, or a field of a tuple, counts references, 20 ns each time.
-    pages, indices, symbol_of, near = tables.pages, tables.indices, tables.symbol_of, tables.near
-    pair_bits, pair_keys, pair_mask = tables.pair_bits, tables.pair_keys, len(tables.pair_keys) - 1
+    """Ids of every text into `ids` [bytes + texts + PACKED_IDS], and where each text's ids end into `ends` [texts].
+
+    `end_id` follows every text unless it is negative.
+    """
+    # One loop, its parts inlined: a call with arrays, or a field of a tuple, counts references, 20 ns each time.
+    pages, indices, symbol_of, near, alone = tables.pages, tables.indices, tables.symbol_of, tables.near, tables.alone
+    pair_bits, pairs, pair_mask = tables.pair_bits, tables.pairs, len(tables.pairs) - 2
     num_pieces, fuse = tables.numbers[0], len(tables.byte_ids) == 0
     packed = table.packed
-    small_ids = num_pieces <= 1 << 20
+    small_ids = num_pieces <= PACKED_IDS_BELOW
     work = np.empty((6, WORK_BYTES), dtype=np.int32)
     count = asked = answered = 0
     for row in range(len(offsets) - 1):
@@ -84,8 +91,11 @@ def encode_texts(
             right, length = character(data, at, pages, indices)
         while at < stop:
             left, end = right, at + length
+            packed_ids = alone[left]
+            single = True
             while end < stop:
                 right, length = character(data, end, pages, indices)
+                following = uint64(0)
                 if left < 128 and right < 128:
                     if near[left * 128 + right] == 0:
                         break
@@ -95,34 +105,30 @@ def encode_texts(
                     bit = int(mixed >> uint64(64 - PAIR_BITS))
                     tied = (pair_bits[bit >> 3] >> (bit & 7)) & 1 != 0
                     if tied:
-                        slot = int(mixed >> uint64(32)) & pair_mask
-                        while pair_keys[slot] != uint64(0) and pair_keys[slot] != key:
-                            slot = (slot + 1) & pair_mask
-                        tied = pair_keys[slot] == key
+                        slot = int(mixed >> uint64(31)) & pair_mask
+                        while pairs[slot] != uint64(0) and pairs[slot] != key:
+                            slot = (slot + 2) & pair_mask
+                        tied = pairs[slot] == key
+                        following = pairs[slot + 1]
                     if not tied and fuse:
                         tied = not 0 <= symbol_of[left] < num_pieces and not 0 <= symbol_of[right] < num_pieces
                     if not tied:
                         break
+                packed_ids = following if single else uint64(0)
+                single = False
                 left = right
                 end += length
             asked += 1
-            if end - at > PACKED_BYTES or not small_ids:
-                after, known = _encode_long(data, at, end, tables, table, ids, count, work)
-                count = after
+            if packed_ids == uint64(0) and (end - at > PACKED_BYTES or not small_ids):
+                count, known = _encode_long(data, at, end, tables, table, ids, count, work)
                 answered += known
                 at = end
                 continue
-            first, second = packed_key(data, at, end - at)
-            found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
-            home = int(found >> uint64(64 - PACKED_BITS)) * 4
-            slot = home
-            packed_ids = uint64(0)
-            for _ in range(PROBES):
-                packed_ids = packed[slot + 2]
-                if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
-                    break
-                packed_ids = uint64(0)
-                slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+            slot = -1
+            first = second = uint64(0)
+            if packed_ids == uint64(0):
+                first, second = packed_key(data, at, end - at)
+                slot, packed_ids = find_packed(packed, first, second)
             if packed_ids != uint64(0):
                 ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
                 ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))
@@ -131,13 +137,7 @@ def encode_texts(
                 answered += 1
             else:
                 after, known = _encode_long(data, at, end, tables, table, ids, count, work)
-                if after - count <= PACKED_IDS:
-                    if packed[slot + 2] != uint64(0):
-                        slot = home  # all probed slots are taken: the first one makes room
-                    packed_ids = uint64(after - count)
-                    for position in range(count, after):
-                        packed_ids |= uint64(ids[position]) << uint64(4 + 20 * (position - count))
-                    packed[slot], packed[slot + 1], packed[slot + 2] = first, second, packed_ids
+                put_packed(packed, slot, first, second, ids, count, after)
                 answered += known
                 count = after
             at = end
@@ -184,6 +184,43 @@ def packed_key(data: npt.NDArray[np.uint8], at: int, length: int) -> tuple[np.ui
     return first, second | uint64(length) << uint64(56)
 
 
+@inlined
+def find_packed(packed: npt.NDArray[np.uint64], first: np.uint64, second: np.uint64) -> tuple[int, np.uint64]:
+    """(its slot, its packed ids) of a segment by its key; (where it goes, 0) of one that is not there.
+
+    Where all probed slots are taken the first one makes room.
+    """
+    found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
+    slot = free = int(found >> uint64(64 - PACKED_BITS)) * 4
+    packed_ids = uint64(0)
+    for _ in range(PROBES):
+        packed_ids = packed[slot + 2]
+        if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
+            free = slot
+            break
+        packed_ids = uint64(0)
+        slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+    return free, packed_ids
+
+
+@inlined
+def put_packed(
+    packed: npt.NDArray[np.uint64],
+    slot: int,
+    first: np.uint64,
+    second: np.uint64,
+    ids: npt.NDArray[np.int32],
+    start: int,
+    stop: int,
+) -> None:
+    """Put a segment with ids[start:stop] into its slot, if they are few enough."""
+    if stop - start <= PACKED_IDS:
+        packed_ids = uint64(stop - start)
+        for position in range(start, stop):
+            packed_ids |= uint64(ids[position]) << uint64(4 + 20 * (position - start))
+        packed[slot], packed[slot + 1], packed[slot + 2] = first, second, packed_ids
+
+
 @kernel
 def _encode_long(
     data: npt.NDArray[np.uint8],
@@ -196,16 +233,40 @@ def _encode_long(
     work: npt.NDArray[np.int32],
 ) -> tuple[int, int]:
     """Append the ids of a segment that no packed slot has; gives their new number, and 1 if the table had them."""
-    length = stop - start
+    found, slot, after = find_long(data, start, stop, table, ids, count)
+    if after > count:
+        return after, 1
     for at in range(start, stop - 2):
         if data[at] == 0xE2 and data[at + 1] == 0x96 and data[at + 2] == 0x81:
             table.numbers[4] = 1
+    after = merge_segment(data, start, stop, tables, ids, count, work)
+    fits = stop - start <= PACKED_BYTES and after - count <= PACKED_IDS and tables.numbers[0] <= PACKED_IDS_BELOW
+    if slot >= 0 and not fits:
+        store(data[start:stop], ids[count:after], found, slot, table)
+    return after, 0
+
+
+@kernel
+def find_long(
+    data: npt.NDArray[np.uint8], start: int, stop: int, table: SegmentTable, ids: npt.NDArray[np.int32], count: int
+) -> tuple[np.uint64, int, int]:
+    """(hash, slot, new number of ids) of a segment outside of the packed slots: its ids are appended if it is there.
+
+    The number stays `count` where it is not, and the slot is -1 where it is too long to be stored.
+    """
+    length = stop - start
     if length > LONGEST:
-        return merge_segment(data, start, stop, tables, ids, count, work), 0
+        return uint64(0), -1, count
     slots, hashes, key_ends, keys = table.slots, table.hashes, table.key_ends, table.keys
     found = uint64(length)
-    for position in range(start, stop):
-        found = (found ^ uint64(data[position])) * uint64(0x9E3779B97F4A7C15)
+    at = start
+    while at + 8 <= stop:
+        found = (found ^ load8(data, at)) * uint64(0x9E3779B97F4A7C15)
+        found ^= found >> uint64(32)
+        at += 8
+    while at < stop:
+        found = (found ^ uint64(data[at])) * uint64(0x9E3779B97F4A7C15)
+        at += 1
     found ^= found >> uint64(32)
     mask = len(slots) - 1
     slot = int(found) & mask
@@ -213,19 +274,18 @@ def _encode_long(
         entry = slots[slot] - 1
         first = key_ends[entry]
         if hashes[entry] == found and key_ends[entry + 1] - first == length:
-            position = 0
-            while position < length and keys[first + position] == data[start + position]:
-                position += 1
-            if position == length:
+            at = 0
+            while at + 8 <= length and load8(keys, first + at) == load8(data, start + at):
+                at += 8
+            while at < length and keys[first + at] == data[start + at]:
+                at += 1
+            if at == length:
                 for position in range(table.id_ends[entry], table.id_ends[entry + 1]):
                     ids[count] = table.ids[position]
                     count += 1
-                return count, 1
+                return found, slot, count
         slot = (slot + 1) & mask
-    after = merge_segment(data, start, stop, tables, ids, count, work)
-    if length > PACKED_BYTES or after - count > PACKED_IDS or tables.numbers[0] > 1 << 20:
-        store(data[start:stop], ids[count:after], found, slot, table)
-    return after, 0
+    return found, slot, count
 
 
 @kernel
@@ -262,7 +322,8 @@ def warmup() -> None:
         symbol_of=np.full(128, -1, dtype=np.int32),
         near=np.zeros(128 * 128, dtype=np.uint8),
         pair_bits=np.zeros(1 << PAIR_BITS - 3, dtype=np.uint8),
-        pair_keys=np.zeros(16, dtype=np.uint64),
+        alone=np.zeros(128, dtype=np.uint64),
+        pairs=np.zeros(32, dtype=np.uint64),
         merge_keys=np.zeros(16, dtype=np.uint64),
         merge_values=np.zeros(16, dtype=np.int32),
         scores=np.zeros(1, dtype=np.float32),
@@ -274,4 +335,5 @@ def warmup() -> None:
         numbers=np.zeros(2, dtype=np.int64),
     )
     data = np.frombuffer(b"ab", dtype=np.uint8)
+    pack_each(data, np.array([0, 1], np.int64), tables, np.zeros(1, np.uint64))
     encode_texts(data, np.array([0, 2], np.int64), tables, new_table(), 0, np.zeros(6, np.int32), np.zeros(1, np.int64))

@@ -22,7 +22,7 @@ from corpusmill.stages.kernels.pretokens import (
     merges_make,
     texts_with,
 )
-from corpusmill.stages.kernels.segment_table import PACKED_IDS, new_table
+from corpusmill.stages.kernels.segment_table import PACKED_IDS, PACKED_IDS_BELOW, new_table
 from corpusmill.stages.tokens.adversarial_texts import adversarial_texts
 from corpusmill.stages.tokens.byte_level import UTF8_BYTES, ByteLevelLibrary, ByteLevelModel
 from corpusmill.stages.tokens.encoder import NO_END, Encoder, Room, TokenizerCard, new_room
@@ -30,7 +30,6 @@ from corpusmill.stages.tokens.split_pattern import SplitTable, UnsupportedPatter
 
 MAX_WHOLE = 4096
 """Tokens that merges do not make, up to which looking for them one by one is quick enough."""
-PACKED_IDS_BELOW = 1 << 20
 
 
 class ByteLevelEncoder:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from corpusmill.pipeline.document import Column, text_buffers
 from corpusmill.stages.kernels.bpe_merges import PAIR_BITS, BpeTables
-from corpusmill.stages.kernels.segment_table import PACKED_IDS, encode_texts, new_table
+from corpusmill.stages.kernels.segment_table import PACKED_IDS, PACKED_IDS_BELOW, encode_texts, new_table
+from corpusmill.stages.kernels.short_segments import fill_pairs, pack_each
 from corpusmill.stages.tokens.encoder import NO_END, Encoder, Room, TokenizerCard, new_room
 from corpusmill.stages.tokens.model_proto import (
     BPE,
@@ -87,11 +88,11 @@ def segment_tables(model: SentencePieceModel) -> BpeTables | str:
     for text in symbols:
         for character in text:
             merging.setdefault(character, len(merging) + len(model.pieces))
-    symbol_of = np.full(max(index_of.values()) + 1, -1, dtype=np.int32)
+    symbol_of = np.full(max(128, *index_of.values()) + 1, -1, dtype=np.int32)
     for character, index in index_of.items():
         symbol_of[index] = merging[character]
     pages, indices = paged(index_of)
-    near, pair_bits, pair_keys = side_by_side(symbols, index_of)
+    near, pairs = side_by_side(symbols, index_of)
     if not model.byte_fallback:
         near |= unknown_pairs(symbol_of, len(model.pieces))
     merge_keys, merge_values = merge_table(model, merging)
@@ -99,13 +100,14 @@ def segment_tables(model: SentencePieceModel) -> BpeTables | str:
     bytes_found = [index for index, piece in enumerate(model.pieces) if piece.type == BYTE]
     if model.byte_fallback and len(bytes_found) != 256:
         return "byte fallback without a piece for every byte"
-    return BpeTables(
+    tables = BpeTables(
         pages=pages,
         indices=indices,
         symbol_of=symbol_of,
         near=near,
-        pair_bits=pair_bits,
-        pair_keys=pair_keys,
+        pair_bits=np.zeros(1 << PAIR_BITS - 3, dtype=np.uint8),
+        pairs=np.zeros(power_of_two(4 * len(pairs)), dtype=np.uint64),
+        alone=np.zeros(len(symbol_of), dtype=np.uint64),
         merge_keys=merge_keys,
         merge_values=merge_values,
         scores=np.array([piece.score for piece in model.pieces], dtype=np.float32),
@@ -118,6 +120,22 @@ def segment_tables(model: SentencePieceModel) -> BpeTables | str:
         own_ids=np.array([index for _, index in own], dtype=np.int32),
         numbers=np.array([len(model.pieces), next(i for i, p in enumerate(model.pieces) if p.type == UNKNOWN)]),
     )
+    settle_short_segments(tables, index_of, pairs)
+    return tables
+
+
+def settle_short_segments(tables: BpeTables, index_of: dict[str, int], pairs: list[tuple[str, str]]) -> None:
+    """Fill `alone`, `pairs` and `pair_bits`. What a space may be part of is left open: U+2581 has the same index."""
+    characters = list(index_of)
+    texts = [*characters, *(left + right for left, right in pairs)]
+    ends = np.r_[0, np.cumsum([len(text.encode()) for text in texts])].astype(np.int64)
+    packed = np.zeros(len(texts), dtype=np.uint64)
+    if tables.numbers[0] <= PACKED_IDS_BELOW:
+        pack_each(np.frombuffer("".join(texts).encode(), dtype=np.uint8), ends, tables, packed)
+    packed[[index for index, text in enumerate(texts) if chr(SPACE_MARK_CODE) in text]] = 0
+    tables.alone[list(index_of.values())] = packed[: len(characters)]
+    keys = np.array([index_of[left] << 32 | index_of[right] for left, right in pairs], dtype=np.uint64)
+    fill_pairs(keys, packed[len(characters) :], tables.pair_bits, tables.pairs)
 
 
 def byte_of(piece: str) -> int:
@@ -153,21 +171,17 @@ def paged(index_of: dict[str, int]) -> tuple[npt.NDArray[np.int32], npt.NDArray[
 
 def side_by_side(
     symbols: dict[str, int], index_of: dict[str, int]
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint64]]:
-    """Which characters some piece holds next to each other: a matrix below 128, a bitmap and a set above."""
-    pairs = {(index_of[a], index_of[b]) for text in symbols for a, b in itertools.pairwise(text)}
+) -> tuple[npt.NDArray[np.uint8], list[tuple[str, str]]]:
+    """Which characters some piece holds next to each other: a matrix of indices below 128, and all other pairs."""
+    pairs = {(a, b) for text in symbols for a, b in itertools.pairwise(text)}
     near = np.zeros(128 * 128, dtype=np.uint8)
-    bits = np.zeros(1 << PAIR_BITS - 3, dtype=np.uint8)
-    keys = []
-    for left, right in pairs:
-        if left < 128 and right < 128:
-            near[left * 128 + right] = 1
+    others = []
+    for left, right in sorted(pairs):
+        if index_of[left] < 128 and index_of[right] < 128:
+            near[index_of[left] * 128 + index_of[right]] = 1
         else:
-            keys.append(left << 32 | right)
-            bit = (keys[-1] * GOLDEN & (1 << 64) - 1) >> 64 - PAIR_BITS
-            bits[bit >> 3] |= 1 << (bit & 7)
-    table, _ = hash_set(keys, np.zeros(len(keys), np.int32))
-    return near, bits, table
+            others.append((left, right))
+    return near, others
 
 
 def unknown_pairs(symbol_of: npt.NDArray[np.int32], num_pieces: int) -> npt.NDArray[np.uint8]:
@@ -194,10 +208,8 @@ def merge_table(
 
 
 def hash_set(keys: list[int], values: npt.NDArray[np.int32]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
-    """Open addressing as the kernels look it up; at most a quarter full."""
-    slots = 16
-    while slots < 4 * len(keys):
-        slots *= 2
+    """Open addressing as the kernels look it up; at most half full."""
+    slots = power_of_two(2 * len(keys))
     table, found = np.zeros(slots, dtype=np.uint64), np.zeros(slots, dtype=np.int32)
     for key, value in zip(keys, values.tolist(), strict=True):
         slot = (key * GOLDEN & (1 << 64) - 1) >> 32 & slots - 1
@@ -205,6 +217,11 @@ def hash_set(keys: list[int], values: npt.NDArray[np.int32]) -> tuple[npt.NDArra
             slot = slot + 1 & slots - 1
         table[slot], found[slot] = key, value
     return table, found
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is not below `least`, nor 16."""
+    return 1 << max(4, (least - 1).bit_length())
 
 
 def open_sentencepiece(data: bytes, card: TokenizerCard) -> Encoder:
