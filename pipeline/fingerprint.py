@@ -1,7 +1,8 @@
 """Keys: hashes of settings, code, files and library versions.
 
 Code counts by its syntax trees without docstrings, so comments, docstrings and formatting change nothing. The code
-of a stage is its module and every corpusmill module that it imports, directly or not, also inside functions.
+of a stage is its module and every module of corpusmill, or of its own package, that it imports, directly or not, also
+inside functions.
 """
 
 import ast
@@ -55,7 +56,7 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
 
 @cache
 def code_hash(*modules: str) -> str:
-    """Hash of the modules' code and of every corpusmill module that they import."""
+    """Hash of the modules' code and of every module of corpusmill, or of their own packages, that they import."""
     digest = hashlib.blake2b(digest_size=16)
     for module in sorted(closure(modules)):
         digest.update(f"{module}\0{_module_code(module)[0]}\0".encode())
@@ -63,7 +64,7 @@ def code_hash(*modules: str) -> str:
 
 
 def closure(modules: Iterable[str]) -> set[str]:
-    """The modules and all corpusmill modules reached by their imports."""
+    """The modules and all of corpusmill and of their own packages reached by their imports."""
     seen: set[str] = set()
     waiting = list(modules)
     while waiting:
@@ -76,18 +77,19 @@ def closure(modules: Iterable[str]) -> set[str]:
 
 @cache
 def _module_code(module: str) -> tuple[str, tuple[str, ...]]:
-    """(hash of the syntax tree without docstrings, the corpusmill modules imported)."""
+    """(hash of the syntax tree without docstrings, the modules of corpusmill and of its own package imported)."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(module)
     tree = ast.parse(Path(spec.origin).read_bytes())
     imported: set[str] = set()
+    packages = {PACKAGE, module.partition(".")[0]}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == PACKAGE:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in packages:
             imported.add(node.module)
             imported.update(name for a in node.names if _is_module(name := f"{node.module}.{a.name}"))
         elif isinstance(node, ast.Import):
-            imported.update(a.name for a in node.names if a.name.split(".")[0] == PACKAGE)
+            imported.update(a.name for a in node.names if a.name.split(".")[0] in packages)
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[0] = ast.Expr(ast.Constant(None))

@@ -249,16 +249,34 @@ class _Reader:
 
     def _stage(self, name: Any, settings: Any, path: KeyPath, kinds: tuple[str, ...], below: KeyPath) -> Stage | None:
         """An instance of a stage; `path` is where its name stands, `below` where its settings do."""
-        names = self.catalog.stage_names(kinds)
-        if name not in names:
-            self.problem(path, f"no such {' or '.join(kinds)} stage: {name!r}; {nearest(str(name), names)}")
+        kind = self._stage_class(str(name), path, kinds)
+        if kind is None:
             return None
         if not isinstance(settings, dict):
             self.problem(below, "settings must be a mapping")
             return None
-        made, problems = build_settings(self.catalog.stage(name), settings)
+        made, problems = build_settings(kind, settings)
         self._report(below, problems)
         return made
+
+    def _stage_class(self, name: str, path: KeyPath, kinds: tuple[str, ...]) -> type[Stage] | None:
+        """The class by its short name, or by its place, `my_package.shouting:Shouting`."""
+        wanted = " or ".join(kinds)
+        if ":" not in name:
+            names = self.catalog.stage_names(kinds)
+            if name in names:
+                return self.catalog.stage(name)
+            self.problem(path, f"no such {wanted} stage: {name!r}; {nearest(name, names)}")
+            return None
+        try:
+            found = self.catalog.stage(name)
+        except (ImportError, AttributeError, ValueError) as error:
+            self.problem(path, f"{name!r}: {error}. Install its package, or put its folder on PYTHONPATH.")
+            return None
+        if getattr(found, "kind", None) not in kinds:
+            self.problem(path, f"{name!r} is no {wanted} stage: its `kind` is {getattr(found, 'kind', None)!r}")
+            return None
+        return found
 
     def _entries(self, tree: Any, sources: set[str]) -> tuple[StageEntry, ...]:
         if not isinstance(tree, list):
@@ -309,7 +327,14 @@ class _Reader:
             if source not in sources:
                 self.problem((*place, "per_source"), f"no such source: {source!r}; {nearest(source, sources)}")
         line = self.lines.get(place, self.lines.get(path, 0))
-        entry = StageEntry(stage, choices.label or name, choices.only, choices.early, **variants, line=line)
+        entry = StageEntry(
+            stage,
+            choices.label or (stage.name if ":" in name else name),
+            choices.only,
+            choices.early,
+            **variants,
+            line=line,
+        )
         try:
             entry.rules("")
         except RequestError as error:

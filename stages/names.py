@@ -1,4 +1,4 @@
-"""The one table of short names: what a recipe may call, and the class behind it.
+"""The one table of short names: what a recipe may call, and the class behind it. Others are called by their place.
 
 Classes are imported when a recipe names them, so a table of all stages costs nothing.
 """
@@ -82,7 +82,7 @@ class StageTable:
     """The catalog that recipes are checked against."""
 
     def stage(self, name: str) -> type[Stage]:
-        loaded: type[Stage] = _load(STAGES[name])
+        loaded: type[Stage] = _load(name if ":" in name else STAGES[name])
         return loaded
 
     def stage_names(self, kinds: tuple[str, ...] = ()) -> list[str]:
