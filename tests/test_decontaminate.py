@@ -26,6 +26,8 @@ ITEMS = [
     {"benchmark": "zh", "id": "b", "question": "水的沸点是多少摄氏度？", "choices": ["90", "100"], "answer": "B"},
     {"benchmark": "zh", "id": "c", "question": "水的沸点？", "answer": "100"},
     {"benchmark": "farm", "id": "d", "question": "Why not?", "answer": "because"},
+    {"benchmark": "zh", "id": "e", "question": "下列哪一项是光合作用的主要产物之一？", "answer": "氧气"},
+    {"benchmark": "th", "id": "f", "question": "ประเทศใดมีประชากรมากที่สุดในโลก", "answer": "อินเดีย"},
 ]
 PADDING = "The committee met again on Tuesday and, having read the minutes, adjourned until the following month."
 
@@ -74,6 +76,10 @@ def words_changed(first: int, last: int) -> str:
         ("水的沸点是多少度", None),
         ("水的沸点？", None),  # 4 characters: not decidable
         ("Why not?", None),
+        ("下列哪一项是光合作用的重要产物之一", "zh/e"),  # one of 17 characters changed
+        ("下列哪项是光合作用的主要产物之一", "zh/e"),
+        ("光合作用的产物", None),
+        ("ประเทศใดมีประชากรมากที่สุดในจีน", "th/f"),
     ],
 )
 def test_what_is_found(suite: Path, passage: str, item: str | None) -> None:

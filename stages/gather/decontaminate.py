@@ -2,10 +2,10 @@
 
 An item is its question, folded as MinHash folds text (case, punctuation and spacing do not count), in words, or in
 characters where the script has no spaces. It is found whole, whatever its length from `min_words` on (3 words; 8
-characters of an unspaced script count as much). An item of `whole_words` or more is found in part too: `min_overlap`
-of it in runs of 5 and more within one and a quarter of its length, or its first `min_beginning` in one run of at least
-half `whole_words`. Overlap of word runs is what GPT-3 (Brown et al. 2020, appendix C) and its successors use; measured
-by the share of the item, it tells a quotation from a turn of phrase.
+characters of an unspaced script count as much). An item of `whole_words` (or as many characters) is found in part too:
+`min_overlap` of it in runs of 5 and more within one and a quarter of its length, or its first `min_beginning` in one
+run of half `whole_words` or more (20 characters). Overlap of word runs is what GPT-3 (Brown et al. 2020, appendix C)
+and its successors use; measured by the share of the item, it tells a quotation from a turn of phrase.
 
 Not decidable, never dropping a document: items shorter than `min_words`, and items under `common_words` made of
 function words alone ("What do you do?"), which are not looked for (`undecidable` lists them); and items under
@@ -153,7 +153,13 @@ class DecontaminateWorker:
             ):
                 weights[low:high] = 0
         self.index = item_search.index_items(
-            questions, bounds, weights, answers, answer_bounds, settings.min_words * self.word
+            questions,
+            bounds,
+            weights,
+            answers,
+            answer_bounds,
+            settings.min_words * self.word,
+            settings.whole_words,
         )
 
     def undecidable(self) -> list[str]:

@@ -38,6 +38,7 @@ class ItemIndex(NamedTuple):
     bounds: npt.NDArray[np.int64]
     weights: npt.NDArray[np.int64]  # of each token
     totals: npt.NDArray[np.int64]  # of each item
+    in_part: npt.NDArray[np.bool_]  # items that are found in part too
     answers: npt.NDArray[np.uint64]
     answer_bounds: npt.NDArray[np.int64]
     table: npt.NDArray[np.uint64]  # open addressing: seed hashes, 0 is free
@@ -55,10 +56,14 @@ def index_items(
     answers: npt.NDArray[np.uint64],
     answer_bounds: npt.NDArray[np.int64],
     min_weight: int,
+    min_part_tokens: int,
 ) -> ItemIndex:
-    """The index of items given as tokens; those lighter than `min_weight` or under SHORT_SEED tokens are not found."""
+    """The index of items given as tokens; those lighter than `min_weight` or under SHORT_SEED tokens are not found,
+    those of fewer tokens than `min_part_tokens` not in part.
+    """
     sums = np.concatenate([[0], np.cumsum(weights)])
     totals = (sums[bounds[1:]] - sums[bounds[:-1]]).astype(np.int64)
+    in_part = np.diff(bounds) >= min_part_tokens
     hashes, items, positions = item_seeds(questions, bounds, np.flatnonzero(totals >= min_weight))
     order = np.lexsort((positions, items, hashes))
     hashes, items, positions = hashes[order], items[order], positions[order]
@@ -77,7 +82,19 @@ def index_items(
     table, slots, bits = seed_table(distinct)
     postings = np.append(starts, len(hashes)).astype(np.int64)
     return ItemIndex(
-        questions, bounds, weights, totals, answers, answer_bounds, table, slots, postings, items, positions, bits
+        questions,
+        bounds,
+        weights,
+        totals,
+        in_part,
+        answers,
+        answer_bounds,
+        table,
+        slots,
+        postings,
+        items,
+        positions,
+        bits,
     )
 
 
@@ -193,8 +210,8 @@ def search_items(
     """Items found in each row: int64 [found, 5] (row, item, first byte, byte after the last, 1 where the answer is
     near) and the share of the item's weight found, 1 for a whole item.
 
-    Items of `min_weight` or more are found in part too: from `min_overlap` on where the part is scattered, from
-    `min_beginning` (and half of `min_weight`) on where it is the item's beginning in one run.
+    Items that are `in_part` are found in part too: from `min_overlap` on where the part is scattered, from
+    `min_beginning` (and half of `min_weight`, that of words) on where it is the item's beginning in one run.
     """
     longest = longest_row(offsets)
     tokens = np.empty(longest, dtype=np.uint64)
@@ -245,9 +262,9 @@ def search_items(
             covered = 0
             for token in range(index.bounds[item], index.bounds[item] + run):
                 covered += index.weights[token]
-            if covered < total and (total < min_weight or covered < max(min_weight // 2, min_beginning * total)):
+            if covered < total and not (index.in_part[item] and covered >= max(min_weight // 2, min_beginning * total)):
                 covered = 0
-                if total >= min_weight:
+                if index.in_part[item]:
                     covered, begin, end = best_window(hits, heads[item], index, item, seen)
                 if covered < min_overlap * total:
                     covered = 0
@@ -344,5 +361,5 @@ def warmup() -> None:
     table = folding_table()
     data, offsets = text_buffers(pa.array(["one two three four five six"], pa.large_string()))
     tokens, bounds, weights = token_lists(data, offsets, table)
-    index = index_items(tokens, bounds, weights, tokens, bounds, 0)
+    index = index_items(tokens, bounds, weights, tokens, bounds, 0, 0)
     search_items(data, offsets, table, index, 0.5, 0.5, 0)
