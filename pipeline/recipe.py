@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from corpusmill.pipeline.errors import Problem, RecipeError, RequestError
+from corpusmill.pipeline.overrides import apply_override
 from corpusmill.pipeline.run_folder import RunFolder
 from corpusmill.pipeline.settings import NAME, SettingProblem, build_settings, nearest
 from corpusmill.pipeline.stage import Stage, measure_settings
@@ -101,7 +102,7 @@ class Recipe:
         """The recipe in a text; `file` is its name in errors. Of one that is built, unset variables stay as written."""
         tree, lines = load_yaml(text, file)
         for override in overrides:
-            _override(tree, override, file)
+            apply_override(tree, override, file)
         return _Reader(file, lines, catalog, built).recipe(tree)
 
     @classmethod
@@ -114,33 +115,6 @@ SECTIONS = ("tokenizer", "tokens", "mixture", "sweep", "choose")
 _SOURCE_KEYS = ("read", "paths", "extract", "max_bytes")
 _ENTRY_KEYS = ("as", "only", "early")
 _VARIANT_KEYS = ("per_source", "per_language")
-
-
-def _override(tree: Any, override: str, file: str) -> None:
-    """Apply `key.path=value`; the value is YAML."""
-    key, separator, value = override.partition("=")
-    if not separator or not isinstance(tree, dict):
-        raise RecipeError([Problem(file, 0, override, "--set takes key.path=value")])
-    place: Any = tree
-    parts = key.split(".")
-    for index, part in enumerate(parts[:-1]):
-        if index == 0 and part == "stages":
-            tree["stages"] = tree.get("stages") or []
-        place = _stage_item(place, part, file, override) if isinstance(place, list) else place.setdefault(part, {})
-    made, _ = load_yaml(value, file)
-    if not isinstance(place, dict):
-        raise RecipeError([Problem(file, 0, override, f"'{'.'.join(parts[:-1])}' takes no settings")])
-    place[parts[-1]] = made
-
-
-def _stage_item(stages: list[Any], name: str, file: str, override: str) -> Any:
-    for index, item in enumerate(stages):
-        (key, settings), *_ = item.items() if isinstance(item, dict) and item else ((item, None),)
-        own = settings.get("as") if isinstance(settings, dict) else None
-        if name == (own or str(key).partition("@")[0]):
-            stages[index] = {key: settings if isinstance(settings, dict) else {}}
-            return stages[index][key]
-    raise RecipeError([Problem(file, 0, override, f"the recipe has no stage '{name}'")])
 
 
 class _Reader:

@@ -53,16 +53,6 @@ def test_values_are_typed(tmp_path: Path) -> None:
     assert recipe.sections["tokenizer"].vocab_size == 2000
 
 
-def test_overrides_reach_stages_by_name(tmp_path: Path) -> None:
-    recipe = load(tmp_path, GOOD, "seed=9", "stages.language.min_score=0.5", "sources.web.text=t")
-    assert recipe.seed == 9
-    assert getattr(recipe.entries[1].stage, "min_score") == 0.5  # noqa: B009
-    with pytest.raises(RecipeError, match="no stage 'gofer'"):
-        load(tmp_path, GOOD, "stages.gofer.x=1")
-    with pytest.raises(RecipeError, match="no stage 'exact'"):
-        load(tmp_path, GOOD[: GOOD.index("stages:")], "stages.exact.x=1")
-
-
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
