@@ -42,7 +42,14 @@ def test_a_stage_that_is_not_there(override: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "message"), [("seed", "key.path=value"), ("seed.x=1", "'seed' takes no settings")]
+    ("override", "message"),
+    [
+        ("seed", "key.path=value"),
+        ("seed.x=1", "'seed' takes no settings"),
+        ("seed.x.y=1", "'seed' takes no settings"),
+        ("sources.web.read.x=1", "'sources.web.read' takes no settings"),
+        ("stages.x=1", "name one of the stages behind 'stages'"),
+    ],
 )
 def test_paths_that_are_none(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
