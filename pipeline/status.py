@@ -25,6 +25,10 @@ class SourceBooks:
     expanded: Counter[str] = field(default_factory=Counter)  # parents, and the documents counted in their place
     empty_files: list[tuple[int, str]] = field(default_factory=list)  # of each unit that has some: number, first name
 
+    def never_measured(self) -> list[str]:
+        """The rules that had no value to judge by in any document that reached them."""
+        return sorted(rule for rule, count in self.not_measured.items() if count == self.reached[rule])
+
     def as_json(self) -> dict[str, Any]:
         return {
             "documents": {
@@ -32,10 +36,10 @@ class SourceBooks:
                 "kept": self.documents_kept,
                 "dropped": dict(self.dropped.most_common()),
                 "failed": dict(self.failed.most_common()),
-                "not_measured": dict(self.not_measured.most_common()),
-                "never_measured": sorted(name for name, n in self.not_measured.items() if n == self.reached[name]),
             }
-            | ({"expanded": dict(self.expanded)} if self.expanded else {}),
+            | ({"expanded": dict(self.expanded)} if self.expanded else {})
+            | ({"not_measured": dict(self.not_measured.most_common())} if self.not_measured else {})
+            | ({"never_measured": never} if (never := self.never_measured()) else {}),
             "bytes": {"in": self.bytes_in, "kept": self.bytes_kept},
             "empty_files": {
                 "count": sum(count for count, _ in self.empty_files),

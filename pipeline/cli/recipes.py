@@ -199,7 +199,7 @@ def source_warnings(status: dict[str, Any]) -> list[str]:
             rule, count = next(iter(documents["dropped"].items()))
             seen = f"corpusmill show {status['run']} --dropped {rule}"
             warnings.append(f"{name}: {dropped:,} of {total:,} documents dropped, {count:,} by {rule}: `{seen}`")
-        if documents["never_measured"]:
+        if "never_measured" in documents:
             rules = ", ".join(documents["never_measured"])
             warnings.append(f"{name}: no document has a value for {rules}, so nothing was dropped by it")
         empty = books["empty_files"]
