@@ -134,7 +134,12 @@ class RunFolder:
 
     def read_json(self, name: str) -> Any:
         """A JSON file of the run, None where there is none."""
-        return json.loads(self.read_bytes(name)) if self.exists(name) else None
+        if not self.exists(name):
+            return None
+        try:
+            return json.loads(self.read_bytes(name))
+        except ValueError as error:
+            raise DamagedFileError(f"{self.url}/{name}: not readable as JSON: {error}. Build again.") from error
 
     def put(self, name: str, data: bytes) -> None:
         """Write a small file in one step: it has its old or its new content, never a part."""

@@ -66,7 +66,12 @@ Check = Callable[[RunFolder], Iterable[FileProblem]]
 def verify(run: RunFolder, checks: Iterable[Check] = ()) -> Verification:
     """Read the whole run once and compare it with its receipts."""
     found = Verification()
-    receipts = list(_receipts(run, found))
+    try:
+        receipts = list(_receipts(run, found))
+    except (DamagedFileError, KeyError, TypeError, AttributeError) as error:
+        found.complete = False
+        found.problems.append(FileProblem("phases.json", "damaged", f"not readable: {error!r}. Build again."))
+        return found
     for receipt in receipts:
         for output in receipt.outputs:
             found.num_files += 1

@@ -199,6 +199,56 @@ def test_what_is_left_to_the_library_says_why(
     assert reason in caplog.text
 
 
+TOOLS = ("<tool_call>", "</tool_call>", "<think>", "<K>")
+
+
+@cache
+def with_tools() -> tuple[ByteLevelEncoder, ByteLevelLibrary]:
+    """As Qwen has them: NFC, and added tokens that are no control tokens, looked for before normalising."""
+    body = json.loads(trained(normalizer="nfc"))
+    size = max(*body["model"]["vocab"].values(), *(token["id"] for token in body["added_tokens"])) + 1
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
+    added = [{"id": size + at, "content": text, **flags} for at, text in enumerate(TOOLS)]
+    data = changed(trained(normalizer="nfc"), added_tokens=[*body["added_tokens"], *added])
+    opened = open_tokenizer_json(data, json_card(data, None))
+    found = checked_encoder(opened)
+    assert isinstance(found, ByteLevelEncoder), found
+    return found, opened
+
+
+PARTS = [*TOOLS, "<|endoftext|>", "e\u0301", "e", "\u0301", "\u0338", "\u212a", "<", ">", "नि", " "]
+
+
+@settings(max_examples=150)
+@given(texts=st.lists(st.lists(st.sampled_from(PARTS), max_size=9).map("".join), max_size=4))
+def test_added_tokens_before_normalising(texts: list[str]) -> None:
+    """U+0338 makes another character of `>`, and the Kelvin sign becomes K: tokens go and appear."""
+    same(*with_tools(), pa.array(texts, pa.large_string()))
+
+
+def test_added_tokens_before_normalising_are_met_with_the_tables() -> None:
+    ours, theirs = with_tools()
+    same(ours, theirs, pa.array([text + "<tool_call>e\u0301" + text for text in TEXTS], pa.large_string()))
+    assert ours.encode_by_table(pa.array(["<think>e\u0301</tool_call>"], pa.large_string())) is not None
+    assert ours.encode_by_table(pa.array(["<\u212a> e\u0301"], pa.large_string())) is None
+
+
+def test_a_tokenizer_that_adds_a_space_says_that_texts_are_not_the_same() -> None:
+    data = changed(
+        trained(),
+        pre_tokenizer={"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+    )
+    opened = open_byte_level(open_tokenizer_json(data, json_card(data, None)))
+    column = pa.array(["a b", " a b", ""], pa.large_string())
+    for end in (-1, opened.card.end_of_document):
+        ids, offsets = opened.encode(column, end)
+        decoded = [opened.decode(ids[a : b - (end >= 0)]) for a, b in itertools.pairwise(offsets)]
+        assert opened.lossless(column, ids, offsets).tolist() == [
+            found == text for found, text in zip(decoded, column.to_pylist(), strict=True)
+        ]
+        assert not opened.lossless(column, ids, offsets)[0]
+
+
 def test_the_self_check_finds_an_engine_that_differs() -> None:
     """The library of another split pattern: tables of the one, ids of the other."""
     from dataclasses import replace

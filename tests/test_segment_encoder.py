@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from token_run import ODD_TEXTS
 
+from corpusmill.pipeline.errors import RequestError
 from corpusmill.stages.kernels.segment_table import new_table
 from corpusmill.stages.tokens.model_proto import SentencePieceModel
 from corpusmill.stages.tokens.segment_encoder import SegmentEncoder, open_sentencepiece, segment_tables
@@ -163,3 +164,10 @@ def test_real_data_in_every_language() -> None:
     assert np.array_equal(found[1], expected[1])
     assert np.array_equal(found[0], expected[0])
     assert len(texts) > 400
+
+
+def test_an_end_that_text_can_become_is_refused() -> None:
+    for end in (300, 10**6, -1):
+        with pytest.raises(RequestError, match="no control piece"):
+            sentencepiece_card(SentencePieceModel(model("lossless")), end)
+    assert sentencepiece_card(SentencePieceModel(model("lossless")), 1).end_of_document == 1

@@ -88,7 +88,7 @@ def test_patterns_and_models_that_tables_cannot_say() -> None:
     assert unsupported_model({"model": model, "added_tokens": [token]}) == ""
     assert "dropout" in unsupported_model({"model": {"dropout": 0.1}})
     assert "spaces" in unsupported_model({"model": model, "added_tokens": [token | {"lstrip": True}]})
-    before = {"model": model, "normalizer": {"type": "NFC"}, "added_tokens": [token | {"normalized": False}]}
+    before = {"model": model, "normalizer": {"type": "NFC"}, "added_tokens": [token, token | {"normalized": False}]}
     assert "before normalising" in unsupported_model(before)
 
 
@@ -115,3 +115,15 @@ def test_an_end_of_document_in_text_stays_text() -> None:
     assert 0 not in list(ids)
     assert library.piece(0) == "<|endoftext|>"
     assert library.piece(json.loads(data)["model"]["vocab"]["é"]) == "<0xE9>"
+
+
+@pytest.mark.parametrize("end", [65, -1, "<sep>"])
+def test_an_end_that_text_can_become_is_refused(end: int | str) -> None:
+    data = trained(user_defined=("<sep>",))
+    with pytest.raises(RequestError, match="that text can become"):
+        json_card(data, end)
+
+
+def test_an_id_behind_the_last_one_may_end_documents() -> None:
+    size = json_card(trained(), None).vocab_size
+    assert json_card(trained(), size + 3).vocab_size == size + 4

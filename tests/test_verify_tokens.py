@@ -48,6 +48,22 @@ def test_one_flipped_bit_is_found(copy: RunFolder, suffix: str, where: float) ->
         assert (name, "damaged", 0) in found(copy)
 
 
+@pytest.mark.parametrize(
+    "name", ["phases.json", "tokenizer/card.json", "tokenizer/tokenizer.model", "tokens/manifest.json"]
+)
+def test_any_changed_byte_of_the_small_files_is_a_problem_and_no_crash(copy: RunFolder, name: str) -> None:
+    path = Path(copy.path(name))
+    data = path.read_bytes()
+    random = np.random.default_rng(5)
+    for at in (0, len(data) - 2, *random.integers(0, len(data), 12).tolist()):
+        for changed in (data[at] ^ 0x80, *([] if name == "phases.json" else [0x7B])):  # its keys are checked by a build
+            if changed != data[at]:
+                path.write_bytes(data[:at] + bytes([changed]) + data[at + 1 :])
+                result = verify(copy, [token_problems])
+                assert not result.ok, (at, changed)
+    path.write_bytes(data)
+
+
 def test_documents_that_are_in_no_token_file_are_missed(copy: RunFolder) -> None:
     body = manifest(copy)
     copy.put_json("tokens/manifest.json", body | {"shards": body["shards"][1:]})

@@ -23,6 +23,7 @@ class AddedToken:
     text: str
     id: int
     control: bool
+    before_normalizing: bool = False  # it is looked for in the text as it is given
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ByteLevelModel:
     changed_by_normalizing: Callable[[], npt.NDArray[np.bool_]] | None = None
     """[code points] those that can make the normaliser change a text."""
     unsupported: str = ""  # why the table cannot be used, if so
+    adds_space: bool = False  # before a text that begins with none
     members: Callable[[str], npt.NDArray[np.bool_]] = field(default=lambda _: np.zeros(0, np.bool_))
 
 
@@ -71,6 +73,10 @@ class ByteLevelLibrary:
     def lossless(
         self, texts: Column, ids: npt.NDArray[np.int32], offsets: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
+        if self.model.adds_space:
+            pairs = zip(texts.to_pylist(), np.split(ids, offsets[1:-1]), strict=True) if len(texts) else ()
+            end = self.card.end_of_document
+            return np.array([self.decode(found[found != end]) == text for text, found in pairs], dtype=np.bool_)
         if self.model.normalize is None:
             return np.ones(len(texts), dtype=np.bool_)
         normalize = self.model.normalize

@@ -6,6 +6,7 @@ Opening costs about two seconds per 100,000 tokens.
 """
 
 import logging
+import re
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class ByteLevelEncoder:
         self.library, self.tables = library, tables
         ask = library.model.changed_by_normalizing
         self._changing = None if ask is None else paged_classes(ask().astype(np.uint8))
+        self._early = early_tokens(library.model)
         self.card: TokenizerCard = library.card
         self.table, self.memo = new_table(), np.zeros(1 << MEMO_BITS, dtype=np.uint64)
 
@@ -50,25 +52,40 @@ class ByteLevelEncoder:
     def encode_by_table(
         self, texts: Column, end: int = NO_END, room: Room = new_room
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]] | None:
-        """As `encode`; None where the pattern matches nothing at some place, which libraries treat differently."""
-        data, offsets = text_buffers(self.normalized(texts))
+        """As `encode`; None where the tables cannot tell: the pattern matches nothing at some place, which libraries
+        treat differently, or an added token appears or goes with normalising."""
+        texts, whole = self.normalized(texts)
+        if not whole:
+            return None
+        data, offsets = text_buffers(texts)
         ids = room(int(offsets[-1] - offsets[0]) + len(offsets) + PACKED_IDS)
         ends = np.zeros(len(offsets), dtype=np.int64)
         whole = encode_pretokens(data, offsets, self.tables, self.table, self.memo, end, ids, ends[1:])
         return (ids[: ends[-1]], ends) if whole else None
 
-    def normalized(self, texts: Column) -> Column:
-        """Texts as the tokenizer's normaliser leaves them; it is asked only for those that it might change."""
+    def normalized(self, texts: Column) -> tuple[Column, bool]:
+        """Texts as the tokenizer's normaliser leaves them, which is asked only for those that it might change.
+
+        False where added tokens that are looked for before it are not the same ones in what it leaves.
+        """
         normalize = self.library.model.normalize
         if normalize is None:
-            return texts
+            return texts, True
         rows = np.flatnonzero(self.may_change(texts))
         if not len(rows):
-            return texts
+            return texts, True
         found = texts.to_pylist()
         for row in rows.tolist():
-            found[row] = normalize(found[row] or "")
-        return pa.array(found, pa.large_string())
+            text = found[row] or ""
+            if self._early is None:
+                found[row] = normalize(text)
+                continue
+            parts = apart(text, self._early)
+            parts[::2] = [normalize(part) for part in parts[::2]]  # between them, as the library does
+            found[row] = "".join(parts)
+            if apart("".join(parts), self._early) != parts:
+                return texts, False
+        return pa.array(found, pa.large_string()), True
 
     def may_change(self, texts: Column) -> npt.NDArray[np.bool_]:
         """Per text, whether it holds a character that can make the normaliser change it."""
@@ -99,6 +116,29 @@ class ByteLevelEncoder:
     def share_answered(self) -> float:
         """Share of segments so far that the table answered."""
         return float(self.table.numbers[2] / max(1, self.table.numbers[1]))
+
+
+EarlyTokens = tuple["re.Pattern[str]", frozenset[str]]
+
+
+def early_tokens(model: ByteLevelModel) -> EarlyTokens | None:
+    """How to find the added tokens that are looked for before normalising, and which of them are control tokens."""
+    early = [token for token in model.added if token.before_normalizing]
+    if all(token.control for token in early):
+        return None  # their text stays text
+    texts = sorted((token.text for token in early), key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, texts))), frozenset(token.text for token in early if token.control)
+
+
+def apart(text: str, early: EarlyTokens) -> list[str]:
+    """[text, token, text, …, text]: leftmost and longest; a control token is stepped over and stays in the text."""
+    expression, controls = early
+    parts, last = [], 0
+    for found in expression.finditer(text):
+        if found.group() not in controls:
+            parts += [text[last : found.start()], found.group()]
+            last = found.end()
+    return [*parts, text[last:]]
 
 
 def open_byte_level(library: ByteLevelLibrary) -> Encoder:

@@ -37,11 +37,16 @@ class SentencePieceModel:
     def pieces(self) -> list[Piece]:
         """The vocabulary; a piece's index is its id."""
         found = []
-        for field, value in self._fields:
-            if field == 1:
-                entry = dict(read_fields(value))
-                score = struct.unpack("<f", entry.get(2, b"\0\0\0\0"))[0]
-                found.append(Piece(entry.get(1, b"").decode(), score, number(entry.get(3), NORMAL)))
+        try:
+            for field, value in self._fields:
+                if field == 1:
+                    entry = dict(read_fields(value))
+                    score = struct.unpack("<f", entry.get(2, b"\0\0\0\0"))[0]
+                    found.append(Piece(entry.get(1, b"").decode(), score, number(entry.get(3), NORMAL)))
+        except (IndexError, ValueError, struct.error) as error:
+            raise RequestError(
+                f"not a sentencepiece model: piece {len(found)}: {error}. Give the .model file."
+            ) from error
         if not found:
             raise RequestError("not a sentencepiece model: it has no pieces. Give the .model file.")
         return found
@@ -65,7 +70,10 @@ class SentencePieceModel:
         merged: dict[int, bytes] = {}
         for found, value in self._fields:
             if found == field:
-                merged |= dict(read_fields(value))
+                try:
+                    merged |= dict(read_fields(value))
+                except (IndexError, ValueError) as error:
+                    raise RequestError(f"not a sentencepiece model: field {field}: {error}. Give the file.") from error
         return merged
 
     @property

@@ -33,6 +33,11 @@ def sentencepiece_card(model: SentencePieceModel, end_of_document: int | str | N
                 f"choose one of {sorted(controls)}."
             )
         end = controls[end_of_document]
+    elif end_of_document not in controls.values():
+        raise RequestError(
+            f"tokenizer.end_of_document: {end_of_document} is no control piece of the model, so text could become it; "
+            f"choose one of {sorted(controls)}."
+        )
     else:
         end = end_of_document
     return TokenizerCard(kinds[model.model_type], model.content_hash(), len(model.pieces), end)

@@ -71,6 +71,13 @@ def json_card(data: bytes, end_of_document: int | str | None) -> TokenizerCard:
             f"tokenizer.end_of_document: {end_of_document!r} is none of the added tokens {sorted(named)}. "
             "Set it to the one that ends documents."
         )
+    taken = {token["id"] for token in body.get("added_tokens") or [] if not token["special"]}
+    taken |= set(body["model"]["vocab"].values()) - {t["id"] for t in body.get("added_tokens") or [] if t["special"]}
+    if end in taken or end < 0:
+        raise RequestError(
+            f"tokenizer.end_of_document: {end_of_document!r} is the id {end} of a token that text can become. "
+            f"Give a control token, or the id behind the last one, such as {max(*taken, *named.values(), -1) + 1}."
+        )
     size = max(*body["model"]["vocab"].values(), *named.values(), end) + 1
     identity = {name: body.get(name) for name in IDENTITY} | {"end": end}
     return TokenizerCard("byte-level-bpe", hash_json(identity), size, end, "tokenizer/tokenizer.json")
@@ -98,7 +105,11 @@ def read_model(body: dict[str, Any], card: TokenizerCard, tokenizer: Any) -> Byt
     tokens = [b""] * card.vocab_size
     for text, index in vocabulary.items():
         tokens[index] = as_bytes(text)
-    added = [AddedToken(t["content"], t["id"], bool(t["special"])) for t in body.get("added_tokens") or []]
+    before = bool(body.get("normalizer"))
+    added = [
+        AddedToken(t["content"], t["id"], bool(t["special"]), before and not t["normalized"])
+        for t in body.get("added_tokens") or []
+    ]
     for token in added:
         tokens[token.id] = token.text.encode()
     pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in body["model"]["merges"]]
@@ -119,6 +130,7 @@ def read_model(body: dict[str, Any], card: TokenizerCard, tokenizer: Any) -> Byt
         normalize=tokenizer.normalizer.normalize_str if normalizer else None,
         changed_by_normalizing=changed_by_nfc if normalizer and normalizer["type"] == "NFC" else None,
         unsupported=reason or unsupported_model(body),
+        adds_space=adds_space(body),
         members=members,
     )
 
@@ -146,9 +158,16 @@ def unsupported_model(body: dict[str, Any]) -> str:
     for token in body.get("added_tokens") or []:
         if token["single_word"] or token["lstrip"] or token["rstrip"] or not token["content"]:
             return f"the added token {token['content']!r} takes spaces or whole words"
-        if body.get("normalizer") and not token["special"] and not token["normalized"]:
-            return f"the added token {token['content']!r} is found before normalising"
+    plain = [token for token in body.get("added_tokens") or [] if not token["special"]]
+    if body.get("normalizer") and len({token["normalized"] for token in plain}) > 1:
+        return "some of its added tokens are found before normalising and some after"
     return ""
+
+
+def adds_space(body: dict[str, Any]) -> bool:
+    """Whether some step of the pre-tokenizer puts a space before a text."""
+    outer = body.get("pre_tokenizer") or {}
+    return any(step.get("add_prefix_space") for step in outer.get("pretokenizers", [outer]))
 
 
 def byte_letters() -> list[str]:

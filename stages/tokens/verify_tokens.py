@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from corpusmill.pipeline.columns import integers, one_chunk
-from corpusmill.pipeline.errors import CorpusmillError
+from corpusmill.pipeline.errors import CorpusmillError, DamagedFileError
 from corpusmill.pipeline.run_folder import CHECKSUM_BYTES, Checksum, RunFolder
 from corpusmill.pipeline.verify import FileProblem
 from corpusmill.stages.tokens.encoder import TokenizerCard
@@ -25,7 +25,7 @@ def token_problems(run: RunFolder) -> Iterator[FileProblem]:
         return
     try:
         manifest = read_manifest(run)
-    except (ValueError, KeyError, TypeError) as error:
+    except (CorpusmillError, ValueError, KeyError, TypeError) as error:
         yield FileProblem(MANIFEST, "damaged", f"not readable: {error!r}. Build again.")
         return
     yield from tokenizer_problems(run, manifest.card)
@@ -67,7 +67,12 @@ def tokenizer_problems(run: RunFolder, card: TokenizerCard) -> Iterator[FileProb
     except CorpusmillError as error:
         yield FileProblem(card.path, "damaged", str(error))
         return
-    for place, said in ((card.path, found), (CARD, (run.read_json(CARD) or {}).get("hash"))):
+    try:
+        said_by_card = (run.read_json(CARD) or {}).get("hash")
+    except DamagedFileError as error:
+        yield FileProblem(CARD, "damaged", str(error))
+        return
+    for place, said in ((card.path, found), (CARD, said_by_card)):
         if said != card.hash:
             message = (
                 f"tokenizer {said}; the token files were made with {card.hash}. Put that one back, or build again."
