@@ -83,11 +83,9 @@ def repeated_windows(
         if len(members) == 2:  # most groups
             left, right = agreement(data, starts, places, firsts, members[1], members[0])
             if left + right >= length:
-                if num_found == len(found):
-                    found = twice(found)
-                found[num_found, 0], found[num_found, 1] = members[1], places[members[1]] - left
-                found[num_found, 2] = left + right - length + 1
-                num_found += 1
+                found, num_found = with_run(
+                    found, num_found, members[1], places[members[1]] - left, left + right - length + 1
+                )
             continue
         runs[: len(members)] = alikes[: len(members)] = -1
         edges = pass_edges(members, places, firsts, starts, length, together)
@@ -178,11 +176,8 @@ def repeated_at_distances(
                 found[run, 1] -= 1
                 found[run, 2] += 1
             else:
-                if num_found == len(found):
-                    found = twice(found)
                 run = num_found
-                found[run, 0], found[run, 1], found[run, 2] = entry, places[entry] - distance, 1
-                num_found += 1
+                found, num_found = with_run(found, num_found, entry, places[entry] - distance, 1)
         hashes[index], runs[index], alikes[index] = hash_, run, alike
     return found, num_found
 
@@ -292,11 +287,16 @@ def fill(slots: npt.NDArray[np.int32], distinct: npt.NDArray[np.int32], hashes: 
 
 
 @kernel
-def twice(found: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The array with room for twice as many rows."""
-    more = np.empty((2 * len(found), found.shape[1]), dtype=np.int64)
-    more[: len(found)] = found
-    return more
+def with_run(
+    found: npt.NDArray[np.int64], num_found: int, entry: int, first: int, count: int
+) -> tuple[npt.NDArray[np.int64], int]:
+    """The runs found with one more (entry, first window, number of windows), and how many there are."""
+    if num_found == len(found):
+        more = np.empty((2 * num_found, 3), dtype=np.int64)
+        more[:num_found] = found
+        found = more
+    found[num_found, 0], found[num_found, 1], found[num_found, 2] = entry, first, count
+    return found, num_found + 1
 
 
 @kernel
@@ -320,11 +320,8 @@ def repeated_in_runs(
                 phase = (places[run] - firsts[run] - i) % periods[run]
                 everything = i >= periods[run]
                 if covered[phase] or everything:
-                    if num_found == len(found):
-                        found = twice(found)
-                    found[num_found, 0], found[num_found, 1] = run, firsts[run] + i
-                    found[num_found, 2] = counts[run] - i if everything else 1
-                    num_found += 1
+                    count = counts[run] - i if everything else 1
+                    found, num_found = with_run(found, num_found, run, firsts[run] + i, count)
                 if everything:
                     break
                 covered[phase] = True

@@ -72,22 +72,36 @@ def sample_windows(
                     continue
                 open_period, open_stop, open_place = repeated, start + window + 1, start + place
                 if num_found == len(keys):
-                    more_keys = np.empty(2 * num_found, dtype=np.uint64)
-                    more = np.empty((2 * num_found, 5), dtype=np.int32)
-                    more_keys[:num_found], more[:num_found] = keys, found
-                    keys, found = more_keys, more
+                    keys, found = twice(keys, found)
                 if repeated == 0:
                     keys[num_found] = mix(hashes[place])  # least hashes are small; keys fill their range
                 else:
-                    open_place = start + least_rotation(text, window, repeated)
-                    value = uint64(repeated)
-                    for at in range(open_place - start, open_place - start + repeated):
-                        value = mix(value ^ uint64(text[at]))
-                    keys[num_found] = value
+                    rotation = least_rotation(text, window, repeated)
+                    open_place = start + rotation
+                    keys[num_found] = run_key(text, rotation, repeated)
                 found[num_found, 0], found[num_found, 1], found[num_found, 2] = row, repeated, open_place
                 found[num_found, 3], found[num_found, 4] = start + window, 1
                 num_found += 1
     return keys[:num_found], found[:num_found]
+
+
+@kernel
+def twice(
+    keys: npt.NDArray[np.uint64], found: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]:
+    """Both with room for twice as many rows."""
+    more_keys, more = np.empty(2 * len(keys), dtype=np.uint64), np.empty((2 * len(keys), 5), dtype=np.int32)
+    more_keys[: len(keys)], more[: len(keys)] = keys, found
+    return more_keys, more
+
+
+@kernel
+def run_key(text: npt.NDArray[np.uint8], start: int, period: int) -> np.uint64:
+    """Hash of a period and of its bytes from `start`."""
+    value = uint64(period)
+    for at in range(start, start + period):
+        value = mix(value ^ uint64(text[at]))
+    return value
 
 
 @kernel
