@@ -29,7 +29,7 @@ from corpusmill.stages.measure.pieces import LABELLED, cut_pieces
 from corpusmill.stages.measure.prediction import Predictor
 from corpusmill.stages.measure.writing_systems import scripts_of
 from corpusmill.stages.models.fasttext_model import read_model
-from corpusmill.stages.models.model_file import MODELS
+from corpusmill.stages.models.model_file import MODELS, check_model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ class Language(StageSettings):
 
     def problems(self) -> tuple[str, ...]:
         (path,) = self.files()
-        labels = read_model(path).labels
+        check_model(path)
+        labels = read_model(path).labels if self.keep else ()  # a large model takes seconds to read
         return tuple(
             f"keep: '{label}' is no label of {path.name}; {nearest(label, labels)}"
             for label in self.keep
