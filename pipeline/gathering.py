@@ -122,10 +122,10 @@ class GatherPhase:
         """What a view of the part shows; memory of a batch that is done with goes back to the system."""
         reads, text = self.entry.stage.reads(), self.round.text
         for batch in read_part(run, part, reads, text=text, batch_bytes=GATHER_BATCH_BYTES):
+            num_bytes = batch.nbytes
             yield batch
             del batch
-            if text:
-                give_back()
+            give_back(num_bytes)
 
     @property
     def _piece(self) -> int:

@@ -196,8 +196,7 @@ def run_unit(phase: Phase, phase_key: str, unit: Unit, run: RunFolder) -> Receip
         write_receipt(run, receipt)
     except OSError as caught:
         return replace(receipt, outputs=(), books=Books(), error=error or f"{type(caught).__name__}: {caught}")
-    if unit.num_bytes >= 1 << 20:  # after small ones the milliseconds are not worth it
-        give_back()
+    give_back(unit.num_bytes)
     fault_point(f"{phase.name}:done")
     return receipt
 

@@ -57,8 +57,9 @@ def _write_run(output: TableOutput, tables: list[pa.Table]) -> None:
     step = max(1, min(ROW_GROUP_ROWS, rows.num_rows * ROW_GROUP_BYTES // max(1, rows.nbytes)))
     for start in range(0, rows.num_rows, step):
         output.write(rows.slice(start, step))
+    num_bytes = rows.nbytes
     del rows
-    give_back()
+    give_back(num_bytes)
 
 
 def read_range(run: RunFolder, paths: Iterable[str], start: int, stop: int, only: str | None = None) -> pa.Table | None:
@@ -126,7 +127,7 @@ class DocumentRows:
             self.loaded = None  # the old rows go before the new ones come
             self.bounds = (first, max(end, self._reach(first)))
             self.loaded = read_range(self.run, self.paths, *self.bounds, only)
-            give_back()  # what reading left: 40 MB in a part of 200
+            give_back(self.memory)  # what reading left: 40 MB in a part of 200
         assert self.loaded is not None
         keys = integers(one_chunk(self.loaded, "key"), np.uint64)
         low, high = np.searchsorted(keys, np.array([first, end], np.uint64))

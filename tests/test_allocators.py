@@ -33,7 +33,7 @@ full = anonymous()
 kept = blocks[::50]
 del blocks
 before = anonymous()
-give_back()
+give_back(50 << 20)
 print(full, before, anonymous())
 """
     full, before, after = map(int, run(code))
