@@ -17,11 +17,13 @@ from corpusmill.stages.kernels.compile import inlined, kernel
 from corpusmill.stages.kernels.segment_table import (
     PACKED_BYTES,
     PACKED_IDS,
+    PACKED_SLOTS,
+    PROBES,
     WORK_BYTES,
     SegmentTable,
     find_long,
-    find_packed,
     new_table,
+    packed_home,
     packed_key,
     put_packed,
     store,
@@ -132,7 +134,14 @@ def encode_pretokens(
                 at = end
                 continue
             first, second = packed_key(data, at, length)
-            slot, packed_ids = find_packed(packed, first, second)
+            slot = packed_home(first, second)
+            packed_ids = uint64(0)
+            for _ in range(PROBES):
+                packed_ids = packed[slot + 2]
+                if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
+                    break
+                packed_ids = uint64(0)
+                slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
             if packed_ids != uint64(0):
                 ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
                 ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))

@@ -128,7 +128,13 @@ def encode_texts(
             first = second = uint64(0)
             if packed_ids == uint64(0):
                 first, second = packed_key(data, at, end - at)
-                slot, packed_ids = find_packed(packed, first, second)
+                slot = packed_home(first, second)
+                for _ in range(PROBES):
+                    packed_ids = packed[slot + 2]
+                    if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
+                        break
+                    packed_ids = uint64(0)
+                    slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
             if packed_ids != uint64(0):
                 ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
                 ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))
@@ -185,25 +191,14 @@ def packed_key(data: npt.NDArray[np.uint8], at: int, length: int) -> tuple[np.ui
 
 
 @inlined
-def find_packed(packed: npt.NDArray[np.uint64], first: np.uint64, second: np.uint64) -> tuple[int, np.uint64]:
-    """(its slot, its packed ids) of a segment by its key; (where it goes, 0) of one that is not there.
-
-    Where all probed slots are taken the first one makes room.
-    """
-    found = (first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15)
-    slot = free = int(found >> uint64(64 - PACKED_BITS)) * 4
-    packed_ids = uint64(0)
-    for _ in range(PROBES):
-        packed_ids = packed[slot + 2]
-        if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
-            free = slot
-            break
-        packed_ids = uint64(0)
-        slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
-    return free, packed_ids
+def packed_home(first: np.uint64, second: np.uint64) -> int:
+    """The first slot that a segment of this key is looked for in; the next PROBES - 1 follow."""
+    return (
+        int((first ^ second * uint64(0xC2B2AE3D27D4EB4F)) * uint64(0x9E3779B97F4A7C15) >> uint64(64 - PACKED_BITS)) * 4
+    )
 
 
-@inlined
+@kernel
 def put_packed(
     packed: npt.NDArray[np.uint64],
     slot: int,
@@ -213,8 +208,10 @@ def put_packed(
     start: int,
     stop: int,
 ) -> None:
-    """Put a segment with ids[start:stop] into its slot, if they are few enough."""
+    """Put a segment with ids[start:stop], if they are few enough, into the slot at which looking for it ended."""
     if stop - start <= PACKED_IDS:
+        if packed[slot + 2] != uint64(0):
+            slot = packed_home(first, second)  # all probed slots are taken: the first one makes room
         packed_ids = uint64(stop - start)
         for position in range(start, stop):
             packed_ids |= uint64(ids[position]) << uint64(4 + 20 * (position - start))
