@@ -66,10 +66,11 @@ def both(name: str) -> tuple[Encoder, Encoder]:
     if name in SENTENCEPIECE:
         settings = TokenizerSettings(vocab_size=16_000, **SENTENCEPIECE[name])
         data = train_sentencepiece(sample(), settings)
-        card = sentencepiece_card(SentencePieceModel(data))
-        ours = open_sentencepiece(data, card)
+        model = SentencePieceModel(data)
+        card = sentencepiece_card(model)
+        ours = open_sentencepiece(model, card)
         assert isinstance(ours, SegmentEncoder)
-        return ours, SentencePieceLibrary(data, card)
+        return ours, SentencePieceLibrary(model, card)
     if name.startswith("byte-level"):
         normalizer = "nfkc" if "NFKC" in name else "identity"
         settings = TokenizerSettings(train="byte-level-bpe", vocab_size=16_000, normalizer=normalizer)

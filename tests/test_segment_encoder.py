@@ -61,10 +61,10 @@ def model(variant: str) -> bytes:
 @cache
 def both(variant: str) -> tuple[SentencePieceLibrary, SentencePieceLibrary]:
     card = sentencepiece_card(SentencePieceModel(model(variant)))
-    ours = open_sentencepiece(model(variant), card)
+    ours = open_sentencepiece(SentencePieceModel(model(variant)), card)
     assert isinstance(ours, SentencePieceLibrary)
     assert isinstance(ours, SegmentEncoder) == (variant not in LEFT_TO_THE_LIBRARY)
-    return ours, SentencePieceLibrary(model(variant), card)
+    return ours, SentencePieceLibrary(SentencePieceModel(model(variant)), card)
 
 
 def same(variant: str, texts: list[str]) -> None:
@@ -157,8 +157,9 @@ def test_real_data_in_every_language() -> None:
         texts += [json.loads(line)["text"][:60_000] for line in lines]
     column = pa.array(texts, pa.large_string())
     data = train_sentencepiece(column.slice(0, 300), TokenizerSettings(vocab_size=12_000))
-    card = sentencepiece_card(SentencePieceModel(data))
-    ours, library = open_sentencepiece(data, card), SentencePieceLibrary(data, card)
+    read = SentencePieceModel(data)
+    card = sentencepiece_card(read)
+    ours, library = open_sentencepiece(read, card), SentencePieceLibrary(read, card)
     assert isinstance(ours, SegmentEncoder)
     found, expected = ours.encode(column), library.encode(column)
     assert np.array_equal(found[1], expected[1])

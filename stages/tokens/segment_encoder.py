@@ -39,8 +39,8 @@ GOLDEN = 0x9E3779B97F4A7C15
 class SegmentEncoder(SentencePieceLibrary):
     """A sentencepiece BPE model through the segment table. Not for several threads at once."""
 
-    def __init__(self, data: bytes, card: TokenizerCard, tables: BpeTables) -> None:
-        super().__init__(data, card)
+    def __init__(self, model: SentencePieceModel, card: TokenizerCard, tables: BpeTables) -> None:
+        super().__init__(model, card)
         self.tables, self.table = tables, new_table()
 
     def encode(
@@ -224,7 +224,7 @@ def power_of_two(least: int) -> int:
     return 1 << max(4, (least - 1).bit_length())
 
 
-def open_sentencepiece(data: bytes, card: TokenizerCard) -> Encoder:
+def open_sentencepiece(model: SentencePieceModel, card: TokenizerCard) -> Encoder:
     """The fast encoder where it is exact, else the library."""
-    tables = segment_tables(SentencePieceModel(data))
-    return SentencePieceLibrary(data, card) if isinstance(tables, str) else SegmentEncoder(data, card, tables)
+    tables = segment_tables(model)
+    return SentencePieceLibrary(model, card) if isinstance(tables, str) else SegmentEncoder(model, card, tables)

@@ -46,12 +46,11 @@ def sentencepiece_card(model: SentencePieceModel, end_of_document: int | str | N
 class SentencePieceLibrary:
     """The sentencepiece library itself: 1 to 4 MB/s a core for BPE."""
 
-    def __init__(self, data: bytes, card: TokenizerCard) -> None:
+    def __init__(self, model: SentencePieceModel, card: TokenizerCard) -> None:
         import sentencepiece
 
-        self.card = card
-        self.processor = sentencepiece.SentencePieceProcessor(model_proto=data)
-        self.model = SentencePieceModel(data)
+        self.card, self.model = card, model
+        self.processor = sentencepiece.SentencePieceProcessor(model_proto=model.data)
         self.unknown = next(index for index, piece in enumerate(self.model.pieces) if piece.type == UNKNOWN)
         self.keeps_text = self.model.keeps_text
 

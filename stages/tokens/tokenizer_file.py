@@ -45,15 +45,21 @@ def card_of(data: bytes, kind: str, end_of_document: int | str | None = None, pa
 
 def open_encoder(data: bytes, card: TokenizerCard) -> Encoder:
     """The encoder of a tokenizer file; raises where the file is not the card's."""
-    found = card_of(data, card.kind, card.end_of_document, card.pattern)
-    if found.hash != card.hash:
-        raise RequestError(f"{card.path}: its content hash is {found.hash}, the card says {card.hash}.")
     if card.kind.startswith(SENTENCEPIECE):
         from corpusmill.stages.tokens.segment_encoder import open_sentencepiece
 
-        return open_sentencepiece(data, card)
+        model = SentencePieceModel(data)  # taken apart once
+        check_hash(sentencepiece_card(model, card.end_of_document), card)
+        return open_sentencepiece(model, card)
+    check_hash(card_of(data, card.kind, card.end_of_document, card.pattern), card)
     from corpusmill.stages.tokens.byte_level_encoder import open_byte_level
     from corpusmill.stages.tokens.tiktoken_file import open_tiktoken
     from corpusmill.stages.tokens.tokenizer_json import open_tokenizer_json
 
     return open_byte_level((open_tiktoken if card.kind == TIKTOKEN else open_tokenizer_json)(data, card))
+
+
+def check_hash(found: TokenizerCard, card: TokenizerCard) -> None:
+    """Raises RequestError where a file is not the one of its card."""
+    if found.hash != card.hash:
+        raise RequestError(f"{card.path}: its content hash is {found.hash}, the card says {card.hash}.")
