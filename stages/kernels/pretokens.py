@@ -3,7 +3,8 @@
 The tokenizer's split pattern, an automaton (stages/tokens/split_pattern.py), gives the pretokens. Where one holds
 other than ASCII characters it is cut on between two characters that no token joins, since no merge can cross there:
 Chinese has hardly a pretoken twice, but the same segments again and again. Each segment is looked up in the table of
-segment_table.py, which compares bytes; what is new is merged (bpe_merges.py) and stored.
+segment_table.py, which compares bytes; what is new is merged (bpe_merges.py) and stored. One character of three bytes,
+two of five segments in Chinese, is answered by its code point: half a MB that stays in the cache; the table has 8.
 """
 
 from typing import NamedTuple
@@ -75,7 +76,7 @@ def encode_pretokens(
     """
     # One loop without calls on the usual way, as in segment_table.py.
     pages, classes, steps, num_classes = tables.pages, tables.classes, tables.steps, tables.num_classes
-    packed = table.packed
+    packed, alone = table.packed, table.alone
     num_whole, num_own = len(tables.whole_ids), len(tables.own_ids)
     work = np.empty((6, WORK_BYTES), dtype=np.int32)
     count = asked = answered = 0
@@ -133,15 +134,19 @@ def encode_pretokens(
                 answered += known
                 at = end
                 continue
-            first, second = packed_key(data, at, length)
-            slot = packed_home(first, second)
-            packed_ids = uint64(0)
-            for _ in range(PROBES):
-                packed_ids = packed[slot + 2]
-                if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
-                    break
-                packed_ids = uint64(0)
-                slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+            code = wide_character(data, at)[0] if length == 3 and data[at] >= 0xE0 else 0
+            packed_ids = alone[code]
+            if packed_ids == uint64(0):
+                first, second = packed_key(data, at, length)
+                slot = packed_home(first, second)
+                for _ in range(PROBES):
+                    packed_ids = packed[slot + 2]
+                    if packed_ids == uint64(0) or (packed[slot] == first and packed[slot + 1] == second):
+                        break
+                    packed_ids = uint64(0)
+                    slot = (slot + 4) & (PACKED_SLOTS * 4 - 1)
+                if code:
+                    alone[code] = packed_ids
             if packed_ids != uint64(0):
                 ids[count] = np.int32((packed_ids >> uint64(4)) & uint64(0xFFFFF))
                 ids[count + 1] = np.int32((packed_ids >> uint64(24)) & uint64(0xFFFFF))
@@ -166,12 +171,13 @@ def encode_pretokens(
 @inlined
 def wide_character(data: npt.NDArray[np.uint8], at: int) -> tuple[int, int]:
     """(code point, bytes) of a character of two bytes or more."""
-    byte = int(data[at])
-    length = 2 + int(byte >= 0xE0) + int(byte >= 0xF0)
-    code = byte & (0xFF >> (length + 1))
-    for more in range(1, length):
-        code = code << 6 | int(data[at + more]) & 0x3F
-    return code, length
+    byte, second = int(data[at]), int(data[at + 1]) & 0x3F
+    if byte < 0xE0:
+        return (byte & 0x1F) << 6 | second, 2
+    third = int(data[at + 2]) & 0x3F
+    if byte < 0xF0:
+        return (byte & 0xF) << 12 | second << 6 | third, 3
+    return (byte & 0x7) << 18 | second << 12 | third << 6 | int(data[at + 3]) & 0x3F, 4
 
 
 @kernel
@@ -188,10 +194,11 @@ def next_cut(
         if left >= 0 and (left >= 128 or code >= 128):
             pair = uint64(left) << uint64(21) | uint64(code)
             slot = int((pair * uint64(0x9E3779B97F4A7C15)) >> uint64(64 - MEMO_BITS))
-            if memo[slot] >> uint64(1) != pair:
-                tied = joined(data, left_start, at, at + length, fragments)
-                memo[slot] = pair << uint64(1) | uint64(tied)
-            if memo[slot] & uint64(1) == uint64(0):
+            known = memo[slot]
+            if known >> uint64(1) != pair:
+                known = pair << uint64(1) | uint64(joined(data, left_start, at, at + length, fragments))
+                memo[slot] = known
+            if known & uint64(1) == uint64(0):
                 return at
         left, left_start = code, at
         at += length

@@ -45,6 +45,7 @@ class SegmentTable(NamedTuple):
     id_ends: npt.NDArray[np.int32]  # [ENTRIES + 1] in ids
     keys: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.int32]
+    alone: npt.NDArray[np.uint64]  # [65536] ids, as in `packed`, of one character of three bytes (pretokens.py)
     numbers: npt.NDArray[np.int64]  # [5] entries, segments asked for, found, times emptied, whether some held U+2581
 
 
@@ -58,6 +59,7 @@ def new_table() -> SegmentTable:
         id_ends=np.zeros(ENTRIES + 1, dtype=np.int32),
         keys=np.zeros(KEY_BYTES, dtype=np.uint8),
         ids=np.zeros(STORED_IDS, dtype=np.int32),
+        alone=np.zeros(1 << 16, dtype=np.uint64),
         numbers=np.zeros(5, dtype=np.int64),
     )
 
