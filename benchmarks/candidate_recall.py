@@ -20,7 +20,6 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -159,16 +158,20 @@ def spread(sets: Sets) -> Sets:
     return [members.astype(np.uint64) for members in sets]
 
 
+def unchanged(value: int) -> int:
+    """Shingles were hashed before."""
+    return value
+
+
 def datasketch_signatures(sets: Sets, num_seeds: int) -> Signatures:
     from datasketch import MinHash
 
-    identity: Callable[[int], int] = lambda value: value  # noqa: E731  # they were hashed before
     made = np.empty((num_seeds, len(sets), BANDS * ROWS), dtype=np.uint64)
     for seed in range(num_seeds):
         drawn = None
         for row, members in enumerate(sets):
             sketch = MinHash(
-                num_perm=BANDS * ROWS, seed=seed + 1, hashfunc=identity, permutations=drawn, scheme="affine32"
+                num_perm=BANDS * ROWS, seed=seed + 1, hashfunc=unchanged, permutations=drawn, scheme="affine32"
             )
             drawn = sketch.permutations
             sketch.update_batch(np.unique(members).tolist())

@@ -1,5 +1,7 @@
 """`--set`: values by their path, stages by their names, and paths that are none."""
 
+from typing import Any
+
 import pytest
 
 from corpusmill.pipeline.errors import RecipeError
@@ -26,10 +28,10 @@ def tree() -> dict[str, object]:
     ],
 )
 def test_a_value_is_put_where_its_path_says(override: str, path: tuple[str | int, ...], value: object) -> None:
-    found: object = tree()
+    found: Any = tree()
     apply_override(found, override, "recipe.yaml")
     for part in path:
-        found = found[part]  # type: ignore[index]  # mappings and lists
+        found = found[part]
     assert found == value
 
 
