@@ -24,7 +24,7 @@ SMALL_INPUT_BYTES = 64 << 20
 def init(folder: Path) -> None:
     """Write a recipe to begin with into FOLDER.
 
-    Example: corpusmill init my-corpus && corpusmill check my-corpus/recipe.yaml
+    Example: corpusmill init my-corpus && cd my-corpus && corpusmill check recipe.yaml
     """
     from importlib.resources import files
 
